@@ -1,0 +1,1 @@
+"""Typed settings, profiles and paths, each value with its origin."""

@@ -1,0 +1,1 @@
+"""The dead letter queue: record, store, capture, triage and replay."""

@@ -1,0 +1,1 @@
+"""Owner of every long-lived thread: commands in, snapshots out."""

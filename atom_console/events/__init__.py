@@ -1,0 +1,1 @@
+"""The AtomEvent codec: FlatBuffers encode, decode, verify and scan; JSON Lines."""

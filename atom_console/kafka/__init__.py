@@ -1,0 +1,1 @@
+"""The Kafka client: configuration, the publisher, delivery errors, cluster reads."""

@@ -1,0 +1,1 @@
+"""Counters, latency histograms and rate windows, read as frozen snapshots."""

@@ -1,0 +1,1 @@
+"""The embedded default: a mock Kafka cluster, a workload, scripted faults."""

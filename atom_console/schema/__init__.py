@@ -1,0 +1,1 @@
+"""The schema catalogue: FlatBuffers and Arrow schemas, trees, differences and verdicts."""

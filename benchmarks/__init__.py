@@ -1,0 +1,1 @@
+"""Every budget, measured beside its baseline in one run."""
