@@ -1,0 +1,123 @@
+"""What an operator can ask of the engine, as values, and what it answers, in the past tense.
+
+A command carries frozen ids or a plan's id, never "what is on the screen": the list may change under the operator's hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Base of all commands. `changes` is False for those that a read-only profile may give."""
+
+    changes: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh(Command):
+    """Read cluster, store and certificates now instead of at the next tick."""
+
+    changes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishEvent(Command):
+    """Send one event, given as the mapping that `events.encode_mapping` takes."""
+
+    event: Mapping[str, Any]
+    topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWorkload(Command):
+    """Feed a file (JSON Lines) through the producer; `rate_per_s` None = as fast as it goes."""
+
+    path: Path
+    rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceWorkload(Command):
+    """Pause, resume or stop the running workload, or set its rate (events a second)."""
+
+    action: Literal["pause", "resume", "stop", "rate"]
+    rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRecords(Command):
+    """Write dead letters to a file; it is masked as the screen is, unless the profile's clearance allows more."""
+
+    changes: ClassVar[bool] = False
+    ids: Sequence[int]
+    path: Path
+    format: Literal["jsonl", "parquet", "spill"] = "jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeState(Command):
+    """Release, quarantine, discard or restore dead letters by their frozen ids, with the reason for the audit."""
+
+    action: Literal["release", "quarantine", "discard", "restore"]
+    ids: Sequence[int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReplay(Command):
+    """Make the dry run for these ids; nothing is sent."""
+
+    ids: Sequence[int]
+    rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartReplay(Command):
+    """Run a stored plan; `confirmed` is the number of events that the operator typed or agreed to."""
+
+    run_id: str
+    confirmed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlReplay(Command):
+    """Pause, resume or cancel a run; what was sent stays sent."""
+
+    run_id: str
+    action: Literal["pause", "resume", "cancel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckUnknown(Command):
+    """Look on the broker for records whose outcome is not known; nothing is sent again."""
+
+    ids: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestTopics(Command):
+    """Read dead letters that others left on these topics into the store."""
+
+    topics: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a command: `text` is one past-tense sentence (`Wrote 58 records to poison.jsonl.`).
+
+    Attributes:
+        ok: False where it was refused or failed; then `next_step` says what to do.
+        at_ms: Unix milliseconds.
+        value: what the command made (a run id, a count), for a room that goes on with it.
+    """
+
+    text: str
+    at_ms: int
+    ok: bool = True
+    next_step: str | None = None
+    value: Any = None
