@@ -83,19 +83,23 @@ def load(
 
 
 def check(
-    config_file: Path | None = None, overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ
+    profile: str | None = None,
+    config_file: Path | None = None,
+    overrides: Iterable[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> tuple[list[Fault], list[str]]:
-    """Every fault and warning of every profile, not only of the one in use."""
+    """Every fault and warning of every profile, not only of the one in use. Arguments as for `load`."""
     from atom_console.config import layers
     from atom_console.config.profiles import BUILT_IN
 
     path = _file_to_read(config_file, environ)
     file = layers.from_file(path) if path else layers.ConfigFile()
+    overrides = tuple(overrides)
     faults: dict[Fault, None] = {}
     warnings: dict[str, None] = {}
-    for profile in (None, *dict.fromkeys([*BUILT_IN, *file.profiles])):
+    for each in dict.fromkeys([profile, *BUILT_IN, *file.profiles]):
         try:
-            loaded = load(profile=profile, config_file=config_file, overrides=overrides, environ=environ)
+            loaded = load(each, config_file, overrides, environ=environ)
             warnings |= dict.fromkeys(loaded.warnings)
         except ConfigError as error:
             faults |= dict.fromkeys(error.faults)

@@ -176,7 +176,7 @@ class KafkaSettings(Section):
     )
     security_protocol: Annotated[Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], BeforeValidator(lower)] = (
         Field(
-            "plaintext",
+            default="plaintext",
             description="unset: ssl or sasl_ssl as soon as a TLS or SASL setting is given",
             json_schema_extra=_rdkafka("security.protocol"),
         )

@@ -72,9 +72,9 @@ class Fault:
 class ConfigError(InputError):
     """The configuration cannot be used; every fault is in `faults`, in the order of precedence."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], *, next_step: str | None = None) -> None:
         self.faults = tuple(faults)
         super().__init__(
             "\n".join(str(fault) for fault in self.faults),
-            next_step="`atom-console config show --origin` lists every key with its value and where it came from",
+            next_step=next_step or "put it right; `atom-console config check` finds what is wrong in every profile",
         )

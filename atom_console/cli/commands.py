@@ -1,0 +1,25 @@
+"""The table of commands: a line each, read without importing what it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One top-level command.
+
+    Attributes:
+        target: `module:attribute` of the click command, loaded when it is called or asked for help.
+        summary: the line that `atom-console --help` shows.
+    """
+
+    target: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "events": Entry("atom_console.cli.events_commands:events", "JSON Lines to FlatBuffers and back; verify them."),
+    "config": Entry("atom_console.cli.config_commands:config", "Settings, and where each came from."),
+}
+"""In the order in which `--help` lists them. `console`, once here, is also what runs without a command."""
