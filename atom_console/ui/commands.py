@@ -1,0 +1,292 @@
+"""The one table of commands: keys, palette, footer, help, command line and `docs/keys.md` all come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+Scope = Literal["everywhere", "list", "overview", "groups", "records", "detail"]
+Danger = Literal["none", "changes", "sends"]
+
+SCOPES: dict[Scope, str] = {
+    "everywhere": "Everywhere",
+    "list": "In every list",
+    "overview": "Overview",
+    "groups": "Dead letters: groups",
+    "records": "Dead letters: records",
+    "detail": "Dead letters: one record",
+}
+
+TOGETHER: dict[Scope, frozenset[Scope]] = {
+    "everywhere": frozenset({"everywhere"}),
+    "list": frozenset({"list", "everywhere"}),
+    "overview": frozenset({"overview", "everywhere"}),
+    "groups": frozenset({"groups", "list", "everywhere"}),
+    "records": frozenset({"records", "list", "everywhere"}),
+    "detail": frozenset({"detail", "list", "everywhere"}),
+}
+"""For each scope those whose keys are alive at the same time, itself included."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One thing that the operator can do.
+
+    Attributes:
+        id: `scope.verb`; it names the binding in a keymap file and the handler (`command_scope_verb`).
+        keys: the default keys, in Textual's names; the first is the one that is shown.
+        title: two or three words for footer and palette.
+        help: one sentence for help, palette and docs.
+        word: what is typed after `:`; None where only a key makes sense.
+        argument: the name of what may follow the word, or None.
+        danger: `changes` and `sends` are refused in a read-only profile, and always ask first.
+        footer: shown in the last line while its scope has the focus.
+    """
+
+    id: str
+    scope: Scope
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    word: str | None = None
+    argument: str | None = None
+    danger: Danger = "none"
+    footer: bool = False
+
+    @property
+    def handler(self) -> str:
+        """The name of the method that does it."""
+        return "command_" + self.id.replace(".", "_").replace("-", "_")
+
+
+COMMANDS: tuple[CommandSpec, ...] = (
+    CommandSpec("room.overview", "everywhere", ("1",), "Overview", "Is it flowing, is anything lost?", "overview"),
+    CommandSpec(
+        "room.dead-letters", "everywhere", ("2",), "Dead letters", "What broke, how much, whose?", "dead-letters"
+    ),
+    CommandSpec("room.next", "everywhere", ("tab",), "Next room", "Go to the next room."),
+    CommandSpec("room.previous", "everywhere", ("shift+tab",), "Previous room", "Go to the room before."),
+    CommandSpec(
+        "app.command",
+        "everywhere",
+        ("colon",),
+        "Command",
+        "Type a command; tab completes, up and down recall.",
+        footer=True,
+    ),
+    CommandSpec(
+        "app.help",
+        "everywhere",
+        ("question_mark", "f1"),
+        "Help",
+        "What is on this screen, and every key alive here.",
+        "help",
+        footer=True,
+    ),
+    CommandSpec(
+        "app.palette",
+        "everywhere",
+        ("ctrl+p", "f2"),
+        "Palette",
+        "Find a command by its words.",
+        "palette",
+        footer=True,
+    ),
+    CommandSpec(
+        "app.refresh", "everywhere", ("ctrl+r",), "Refresh", "Read cluster, store and certificates now.", "refresh"
+    ),
+    CommandSpec(
+        "app.rate",
+        "everywhere",
+        (),
+        "Refresh rate",
+        "Seconds between two looks at the engine: at least 0.5, or 0 to look only when asked.",
+        "rate",
+        "SECONDS",
+    ),
+    CommandSpec(
+        "app.theme",
+        "everywhere",
+        ("f3",),
+        "Theme",
+        "Choose the colours; moving shows them, esc takes the old ones.",
+        "theme",
+        "NAME",
+    ),
+    CommandSpec(
+        "app.settings", "everywhere", ("f4",), "Settings", "Settings in force, and where each came from.", "settings"
+    ),
+    CommandSpec("app.back", "everywhere", ("escape",), "Back", "Clear the filter, else go back one step."),
+    CommandSpec(
+        "app.suspend",
+        "everywhere",
+        ("ctrl+z",),
+        "To the shell",
+        "Suspend the program; refused while events are in flight, for a stopped program sends nothing.",
+        "suspend",
+    ),
+    CommandSpec("app.quit", "everywhere", ("q", "ctrl+q"), "Quit", "Drain, then leave.", "quit", footer=True),
+    CommandSpec("list.up", "list", ("up", "k"), "Up", "One row up."),
+    CommandSpec("list.down", "list", ("down", "j"), "Down", "One row down."),
+    CommandSpec("list.page-up", "list", ("pageup", "ctrl+b"), "Page up", "One screen up."),
+    CommandSpec("list.page-down", "list", ("pagedown", "ctrl+f"), "Page down", "One screen down."),
+    CommandSpec("list.top", "list", ("g", "home"), "First", "To the first row."),
+    CommandSpec("list.bottom", "list", ("G", "end"), "Last", "To the last row."),
+    CommandSpec("list.left", "list", ("left",), "Columns left", "Back towards the first columns."),
+    CommandSpec("list.right", "list", ("right",), "Columns right", "Reveal the columns at the right."),
+    CommandSpec("list.open", "list", ("enter",), "Open", "Open the row."),
+    CommandSpec("list.mark", "list", ("space",), "Mark", "Mark the row, or unmark it, and go on to the next."),
+    CommandSpec(
+        "list.mark-all",
+        "list",
+        ("asterisk",),
+        "Mark all",
+        "Mark every row of the filter as it is now (rows that come later are not marked); again: unmark all.",
+    ),
+    CommandSpec(
+        "overview.send",
+        "overview",
+        ("n",),
+        "New event",
+        "Fill in one event, look at it, send it.",
+        "send",
+        danger="sends",
+        footer=True,
+    ),
+    CommandSpec(
+        "overview.workload",
+        "overview",
+        ("w",),
+        "Workload",
+        "Feed a file of events (JSON Lines) through the producer, at a rate.",
+        "workload",
+        "FILE [RATE]",
+        danger="sends",
+        footer=True,
+    ),
+    CommandSpec(
+        "overview.pause", "overview", ("p",), "Pause", "Pause the workload, or let it go on.", "pause", danger="changes"
+    ),
+    CommandSpec(
+        "overview.stop",
+        "overview",
+        ("x",),
+        "Stop workload",
+        "Stop the workload; what is queued is sent.",
+        "stop",
+        danger="changes",
+    ),
+    CommandSpec(
+        "overview.dead-letters", "overview", ("enter", "r"), "Dead letters", "Look at what waits.", footer=True
+    ),
+    CommandSpec(
+        "groups.filter",
+        "groups",
+        ("slash",),
+        "Filter",
+        "Show only what matches: words, or field=value (state, class, topic, tenant…).",
+        "filter",
+        "QUERY",
+        footer=True,
+    ),
+    CommandSpec("groups.sort", "groups", ("s",), "Sort", "Sort by the next column."),
+    CommandSpec(
+        "groups.export",
+        "groups",
+        ("e",),
+        "Export",
+        "Write the marked groups' records to a file.",
+        "export",
+        "FILE",
+        footer=True,
+    ),
+    CommandSpec(
+        "groups.all",
+        "groups",
+        ("a",),
+        "All records",
+        "Every record of the filter, in one list.",
+        "records",
+        footer=True,
+    ),
+    CommandSpec(
+        "records.filter",
+        "records",
+        ("slash",),
+        "Filter",
+        "Show only what matches: words, or field=value (state, class, topic, tenant, key, code…).",
+        footer=True,
+    ),
+    CommandSpec("records.sort", "records", ("s",), "Sort", "Newest first, or oldest first."),
+    CommandSpec("records.export", "records", ("e",), "Export", "Write the marked records to a file.", footer=True),
+    CommandSpec("records.copy", "records", ("y",), "Copy id", "Copy the record's id to the terminal's clipboard."),
+    CommandSpec("detail.next-tab", "detail", ("right", "l"), "Next tab", "The tab at the right.", footer=True),
+    CommandSpec("detail.previous-tab", "detail", ("left", "h"), "Previous tab", "The tab at the left."),
+    CommandSpec("detail.next", "detail", ("ctrl+n", "n"), "Next record", "The next record of the list.", footer=True),
+    CommandSpec("detail.previous", "detail", ("ctrl+p", "p"), "Previous", "The record before.", footer=True),
+    CommandSpec(
+        "detail.copy", "detail", ("y",), "Copy", "Copy this tab to the terminal's clipboard (OSC 52).", footer=True
+    ),
+    CommandSpec("detail.save", "detail", ("Y",), "Save", "Save this tab to a file, and say where.", footer=True),
+)
+
+SHADOWED = frozenset({("detail.previous", "ctrl+p"), ("detail.next-tab", "right"), ("detail.previous-tab", "left")})
+"""Keys that a narrower scope takes from a wider one on purpose."""
+
+BY_ID: dict[str, CommandSpec] = {spec.id: spec for spec in COMMANDS}
+
+_SHOWN = {
+    "colon": ":", "question_mark": "?", "slash": "/", "asterisk": "*", "escape": "esc", "pageup": "pgup",
+    "pagedown": "pgdn",
+}  # fmt: skip
+_NAMES = {shown: name for name, shown in _SHOWN.items()}
+
+
+def bindings(*scopes: Scope) -> list[BindingType]:
+    """Textual's bindings of these scopes, the narrowest first, each with an id for keymaps."""
+    taken = {key for command, key in SHADOWED if BY_ID[command].scope in scopes[:1]}
+    made: list[BindingType] = []
+    for spec in in_scopes(scopes):
+        keys = [key for key in spec.keys if spec.scope == scopes[0] or key not in taken]
+        if keys:
+            made.append(Binding(",".join(keys), f"app.command('{spec.id}')", spec.title, id=spec.id, tooltip=spec.help))
+    return made
+
+
+def shown_key(key: str) -> str:
+    """A key as it is printed: `?`, `esc`, `ctrl+p`."""
+    return _SHOWN.get(key, key)
+
+
+def key_name(shown: str) -> str:
+    """A key as Textual names it, from either spelling."""
+    return _NAMES.get(shown, shown)
+
+
+def keys_of(spec: CommandSpec, keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of a command under a user's keymap."""
+    own = keymap.get(spec.id)
+    return tuple(own.split(",")) if own else spec.keys
+
+
+def in_scopes(scopes: Iterable[Scope]) -> list[CommandSpec]:
+    """The commands of these scopes, the narrowest first, in the table's order."""
+    order = list(dict.fromkeys(scopes))
+    return sorted((spec for spec in COMMANDS if spec.scope in order), key=lambda spec: order.index(spec.scope))
+
+
+def clashes(keymap: Mapping[str, str]) -> list[str]:
+    """Sentences about keys that would mean two things at the same time, or reach nothing."""
+    problems = []
+    for number, spec in enumerate(COMMANDS):
+        for other in COMMANDS[number + 1 :]:
+            if spec.scope not in TOGETHER[other.scope] and other.scope not in TOGETHER[spec.scope]:
+                continue
+            for key in sorted(set(keys_of(spec, keymap)) & set(keys_of(other, keymap))):
+                if (spec.id, key) in SHADOWED or (other.id, key) in SHADOWED:
+                    continue
+                problems.append(f"{shown_key(key)} would mean both {spec.id} and {other.id}")
+    return problems

@@ -1,0 +1,1 @@
+"""Dialogs: help, themes, confirmation, forms."""
