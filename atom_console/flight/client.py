@@ -234,7 +234,7 @@ def _command_plan(command: bytes) -> str:
 
 
 def _known(number: int) -> int | None:
-    return number if number is not None and number >= 0 else None
+    return number if number >= 0 else None
 
 
 def _info_schema(info: Any) -> pa.Schema | None:

@@ -7,7 +7,7 @@ is left behind as a daemon; it lets go by itself as soon as the server or the ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
@@ -348,7 +348,7 @@ class Fetch:
                         self._resumes += 1
                     self._cancelled.wait(min(_BACKOFF_S[0] * 2 ** (failures - 1), _BACKOFF_S[1]))
 
-    def _receive(self, endpoint: Endpoint, location: str, delivered: int) -> Iterator[pa.RecordBatch]:
+    def _receive(self, endpoint: Endpoint, location: str, delivered: int) -> Generator[pa.RecordBatch]:
         connection = self._connection.at(location) if location else self._connection
         ticket, skip = endpoint.ticket, delivered
         if delivered and endpoint.resume == "from batch":

@@ -130,7 +130,7 @@ class _Part(NamedTuple):
     skip: int
 
 
-class _Service(fl.FlightServerBase):
+class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no types
     def __init__(self, options: ServerOptions) -> None:
         tls = options.tls
         arguments: dict[str, Any] = {"location": options.listen, "middleware": {"gate": _Gate(self, options.token)}}
@@ -311,7 +311,7 @@ class _Service(fl.FlightServerBase):
                 self._lock.notify_all()
 
 
-class _Gate(fl.ServerMiddlewareFactory):
+class _Gate(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
     """Counts calls, refuses them while stopping, and checks the bearer token."""
 
     def __init__(self, service: _Service, token: str | None) -> None:
