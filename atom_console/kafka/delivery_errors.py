@@ -8,7 +8,7 @@ Codes below zero are librdkafka's own, the others are the Kafka protocol's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -60,8 +60,11 @@ class Verdict:
     suspect: bool = False
     retried: bool = False
 
+    def as_class(self, err_class: ErrorClass) -> Verdict:
+        """The same failure under another class, where the circumstances say more than the code."""
+        return replace(self, err_class=err_class)
 
-_WAIT = "Wait until the cluster is healthy, then replay."
+
 _READ_BACK = "When the cluster is healthy, replay with read-back: the broker may hold the event already."
 _TOPIC = "Create the topic, or correct the topic name in the settings, then release and replay."
 _ACL = "Have the ACL granted to this principal, then release and replay."
@@ -140,8 +143,9 @@ _TABLE: Final[tuple[Verdict, ...]] = (
          retried=True),
     _row(7, "REQUEST_TIMED_OUT", _OUTAGE, "The broker wrote it, but the replicas did not confirm in time.", _READ_BACK,
          maybe=True, retried=True),
-    _row(8, "BROKER_NOT_AVAILABLE", _OUTAGE, "The broker is not available.", _WAIT),
-    _row(9, "REPLICA_NOT_AVAILABLE", _OUTAGE, "A replica is not available.", _WAIT),
+    _row(8, "BROKER_NOT_AVAILABLE", _OUTAGE, "The broker is not available.", _READ_BACK, maybe=True,
+         retried=True),
+    _row(9, "REPLICA_NOT_AVAILABLE", _OUTAGE, "A replica is not available.", _READ_BACK, maybe=True, retried=True),
     _row(13, "NETWORK_EXCEPTION", _OUTAGE, "The broker lost a connection before it could answer.", _READ_BACK,
          maybe=True),
     _row(19, "NOT_ENOUGH_REPLICAS", _OUTAGE, "Fewer replicas are in sync than min.insync.replicas asks.", _READ_BACK,
@@ -228,6 +232,4 @@ def classify(code: int, *, stage: Stage, alone: bool = False, name: str | None =
     suspect = row.suspect and reached_wire and not alone
     if maybe == row.maybe_persisted and suspect == row.suspect:
         return row
-    return Verdict(
-        row.code, row.name, row.err_class, maybe, row.meaning, row.next_step, suspect=suspect, retried=row.retried
-    )
+    return replace(row, maybe_persisted=maybe, suspect=suspect)

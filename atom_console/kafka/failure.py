@@ -58,7 +58,7 @@ class JournalEntry:
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers
     timestamp_ms: int | None
 

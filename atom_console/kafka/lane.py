@@ -1,0 +1,120 @@
+"""One librdkafka producer that survives its own fatal errors: a new one takes over while the old one reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from atom_console.kafka.client_config import CLIENT_LOG
+from atom_console.kafka.error_book import LOG
+
+if TYPE_CHECKING:
+    from atom_console.kafka.client_config import Properties
+
+_FATAL: Final = KafkaError._FATAL
+_RETIRE_S: Final = 2.0
+_ABANDON_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Retired:
+    """A producer after a fatal error: it sends nothing more, and its last reports are still to come."""
+
+    producer: Producer
+    purge_s: float
+    purged: bool = False
+
+
+class Lane:
+    """A way to the broker. Used by one thread.
+
+    Args:
+        properties: of the producer.
+        on_error: takes errors of the client (`error_cb` and whatever `poll` raises).
+        on_statistics: takes librdkafka's statistics, as JSON text.
+    """
+
+    def __init__(
+        self,
+        properties: Properties,
+        on_error: Callable[[KafkaError], None],
+        on_statistics: Callable[[str], None] | None = None,
+    ) -> None:
+        self._properties = properties | {"error_cb": on_error, "logger": CLIENT_LOG}
+        if on_statistics is not None:
+            self._properties["stats_cb"] = on_statistics
+        self._on_error = on_error
+        self._retired: list[_Retired] = []
+        self.renewals = 0
+        self._start()
+
+    def __len__(self) -> int:
+        """Messages and reports that are still inside, those of retired producers too."""
+        return len(self._producer) + sum(len(old.producer) for old in self._retired)
+
+    def serve(self, timeout_s: float = 0.0) -> None:
+        """Let the callbacks of reports run; waits up to `timeout_s` for the first."""
+        self._guarded(self._producer, self._producer.poll, timeout_s)
+        if self._retired:
+            self._serve_retired()
+
+    def flush(self, timeout_s: float) -> None:
+        """As `serve`, but what lingers is sent at once."""
+        self._guarded(self._producer, self._producer.flush, timeout_s)
+        if self._retired:
+            self._serve_retired()
+
+    def purge(self) -> None:
+        """Give up everything that is not acknowledged; the reports that say so still have to be served."""
+        for producer in (self._producer, *(old.producer for old in self._retired)):
+            producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+    def renew(self) -> None:
+        """Put a new producer in the place of one that had a fatal error; the old one reports in its own time."""
+        self._retired.append(_Retired(self._producer, time.monotonic() + _RETIRE_S))
+        self.renewals += 1
+        self._start()
+        LOG.warning("a new producer has been built", extra={"event": "producer.rebuilt", "total": self.renewals})
+
+    def metadata(self, topic: str, timeout_s: float) -> Any:
+        """The cluster's metadata; waits for the network. Raises KafkaException when no broker answers."""
+        return self._producer.list_topics(topic, timeout_s)
+
+    def _start(self) -> None:
+        self._producer = Producer(self._properties)
+        self.produce = self._producer.produce
+
+    def _guarded(self, producer: Producer, call: Callable[[float], int], timeout_s: float) -> None:
+        try:
+            call(timeout_s)
+        except KafkaException as raised:
+            error = raised.args[0]
+            self._on_error(error)
+            if error.fatal() and producer is self._producer:
+                self.renew()
+
+    def _serve_retired(self) -> None:
+        now_s = time.monotonic()
+        for old in tuple(self._retired):
+            self._guarded(old.producer, old.producer.poll, 0.0)
+            if len(old.producer) == 0:
+                self._retired.remove(old)
+            elif not old.purged and now_s >= old.purge_s:
+                old.producer.purge(in_queue=True, in_flight=True, blocking=False)
+                old.purged = True
+            elif now_s >= old.purge_s + _ABANDON_S:
+                LOG.critical(
+                    "%d events of a producer with a fatal error were never reported",
+                    len(old.producer),
+                    extra={"event": "producer.unreported", "count": len(old.producer)},
+                )
+                self._retired.remove(old)
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether `produce` refused because the producer is dead (its error says `_FATAL`, and fatal() says False)."""
+    return bool(error.code() == _FATAL or error.fatal())
