@@ -152,7 +152,7 @@ _TRANSPORT = (
     ),
 )
 _BROKEN = _rule(
-    "never sent a data message|corrupted metadata|corrupted message|not a schema|invalid flatbuffers|"
+    "never sent a data message|corrupted metadata|corrupted message|not a schema|invalid flatbuffers|ipc stream|"
     "expected .*schema|header-type",
     BrokenStreamError,
     "the server does not send an Arrow stream",

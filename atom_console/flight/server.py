@@ -24,6 +24,7 @@ from atom_console.flight.channel import fl
 from atom_console.flight.plans import PLAN_NAME, InMemory, Plan, folder_files, generated, open_file
 from atom_console.flight.sinks import FileSink
 from atom_console.flight.tickets import read_plan_ticket
+from atom_console.schema.arrow_diff import type_children
 
 _INFO_METADATA = json.dumps({"resume": "from batch"}).encode()
 _ACTIONS = {"health": "whether the server takes calls", "stats": "calls, rows and bytes since the start"}
@@ -184,8 +185,11 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         part = self._part(ticket.ticket)
-        reader = pa.RecordBatchReader.from_batches(part.plan.schema, self._stream(context, part))
-        return fl.RecordBatchStream(reader)
+        schema, batches = part.plan.schema, self._stream(context, part)
+        if any(_has_dictionary(field.type) for field in schema):
+            # pyarrow's `GeneratorStream` sends no dictionaries; this one loses the status code of an error instead.
+            return fl.RecordBatchStream(pa.RecordBatchReader.from_batches(schema, batches))
+        return fl.GeneratorStream(schema, batches)
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         name = _name_of(descriptor)
@@ -327,6 +331,10 @@ class _Gate(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships 
             if not hmac.compare_digest(given, self._expected):
                 raise fl.FlightUnauthenticatedError("the bearer token is missing or wrong")
         self._service.count(calls=1)
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    return pa.types.is_dictionary(kind) or any(_has_dictionary(child.type) for child in type_children(kind))
 
 
 def _name_of(descriptor: Any) -> str:

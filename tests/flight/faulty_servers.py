@@ -101,8 +101,9 @@ class Streams(DoGetOnly):
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         return fl.SchemaResult(self._schema)
 
-    def stream_schema(self) -> pa.Schema:
-        return self._schema
+    def do_get(self, context: Any, ticket: Any) -> Any:
+        # A `GeneratorStream` would not send dictionaries.
+        return fl.RecordBatchStream(pa.RecordBatchReader.from_batches(self._schema, self.stream(context)))
 
     def stream(self, context: Any) -> Iterator[pa.RecordBatch]:
         for batch in self._batches:

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from atom_console.flight.client import FlightConsole
+from atom_console.flight.download import Download
+from atom_console.flight.errors import TransferCancelledError
+from atom_console.flight.fetch import Limits
+from atom_console.flight.server import ReferenceServer
+from atom_console.flight.sinks import Discard
+from tests.flight.faulty_servers import Endless, SilentAtFirst
+
+Serve = Callable[..., ReferenceServer]
+Connect = Callable[..., FlightConsole]
+
+
+def _until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    latest = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > latest:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_two_hundred_cancels_at_random_moments_leave_nothing(serve: Serve, console: Connect) -> None:
+    server = serve(endpoints=3)
+    client = console(server.uri, limits=Limits(parallel=3, ring_batches=2, idle_timeout_s=20))
+    plan = client.info("mdf-20M").fetch
+    chance = random.Random(6)
+    process = psutil.Process()
+
+    def once(moment: float) -> float:
+        download = Download(client, plan, Discard())
+        outcome: list[BaseException] = []
+        thread = threading.Thread(target=_run, args=(download, outcome))
+        thread.start()
+        time.sleep(moment)
+        started = time.monotonic()
+        download.cancel()
+        thread.join(5)
+        took = time.monotonic() - started
+        assert not thread.is_alive()
+        assert [type(error) for error in outcome] == [TransferCancelledError]
+        return took
+
+    for _ in range(20):
+        once(chance.uniform(0, 0.03))
+    gc.collect()
+    assert _until(lambda: server.stats()["open_streams"] == 0)
+    threads, files, memory = threading.active_count(), process.num_fds(), process.memory_info().rss
+    slowest = max(once(chance.uniform(0, 0.04)) for _ in range(200))
+    gc.collect()
+    assert _until(lambda: server.stats()["open_streams"] == 0)
+    assert _until(lambda: threading.active_count() <= threads)
+    assert _until(lambda: process.num_fds() <= files + 4)
+    assert process.memory_info().rss - memory < 64 << 20
+    assert slowest < 1.0  # 100 ms on a quiet machine; measured below
+
+
+def _run(download: Download, outcome: list[BaseException]) -> None:
+    try:
+        download.run()
+    except BaseException as error:
+        outcome.append(error)
+
+
+def test_the_consumer_is_free_within_100_ms(console: Connect) -> None:
+    server = Endless()
+    times = []
+    client = console(server.uri)
+    for _ in range(9):
+        with client.fetch("endless") as fetch:
+            batches = iter(fetch)
+            next(batches)
+            threading.Timer(0.02, _cancel, (fetch, times)).start()
+            with pytest.raises(TransferCancelledError):
+                for _ in batches:
+                    pass
+            times[-1] += time.monotonic()
+    assert sorted(times)[4] < 0.1
+    server.shutdown()
+
+
+def _cancel(fetch: Any, times: list[float]) -> None:
+    times.append(-time.monotonic())
+    fetch.cancel()
+
+
+def test_cancel_before_the_first_message_frees_the_consumer_and_the_thread_follows(console: Connect) -> None:
+    server = SilentAtFirst(1.0)
+    client = console(server.uri)
+    fetch = client.fetch("late")
+    threading.Timer(0.1, fetch.cancel).start()
+    started = time.monotonic()
+    with pytest.raises(TransferCancelledError):
+        _ = fetch.schema
+    assert time.monotonic() - started < 0.5
+    fetch.close()
+    assert fetch.progress().state == "cancelled"
+    assert _until(lambda: fetch.threads_alive == 0)
+    server.shutdown()
+
+
+def test_memory_is_bounded_by_the_ring_however_slow_the_reader_is(console: Connect) -> None:
+    server = Endless()
+    client = console(server.uri, limits=Limits(ring_batches=4, idle_timeout_s=20))
+    with client.fetch("endless") as fetch:
+        next(iter(fetch))
+        seen = -1
+
+        def settled() -> bool:
+            nonlocal seen
+            seen, before = server.sent, seen
+            time.sleep(0.2)
+            return server.sent == before
+
+        assert _until(settled, 20)
+        assert server.sent * 0.8e6 < 64e6  # the ring, the window of 16 MiB, and what the server had ready
+    server.shutdown()
+
+
+def test_cancel_is_free_before_and_after(serve: Serve, console: Connect) -> None:
+    client = console(serve().uri)
+    download = Download(client, "mdf-10k", Discard())
+    assert download.progress() is None
+    download.cancel()
+    with pytest.raises(TransferCancelledError):
+        download.run()
+    with client.fetch("mdf-10k") as fetch:
+        assert len(list(fetch)) == 2
+        assert fetch.progress().state == "done"
+    fetch.cancel()
+    fetch.close()
+    assert fetch.progress().state == "done"
