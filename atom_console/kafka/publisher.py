@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from atom_console.config import Settings
 
 _POLL_EVERY: Final = 64
-_CHUNK: Final = 100
 _TURN_S: Final = 0.05
 _IDEMPOTENCE_READY_S: Final = 0.6
 _NS_PER_MS: Final = 1_000_000
@@ -37,6 +36,7 @@ _TYPE_HEADERS: Final = {kind: ("type", str(kind).encode()) for kind in range(-12
 _OBJECT_HEAD: Final = attrgetter("tenant_id", "trace_id", "type", "timestamp")
 _MAPPING_HEAD: Final = itemgetter("tenant_id", "trace_id", "type", "timestamp")
 _Head = tuple[str | None, str | None, int, int]
+_Produce = Callable[[bytes, str | None, str | None, int, int], None]
 _HEADER_NAMES: Final = len("trace_id") + len("type")
 
 
@@ -80,7 +80,6 @@ class Publisher:
         self._guard = TimestampGuard(lambda: admin_config(kafka))
         self._bounds = self._guard.bounds(kafka.topic)
         self._guard_due_s = 0.0
-        self._since_poll = 0
         self._closed = False
         self._drained: DrainReport | None = None
         self._accepted = 0
@@ -88,6 +87,7 @@ class Publisher:
         self._flagged_old = 0
         self._flagged_ahead = 0
         self._last_flag: TimestampWarning | None = None
+        self._produce: _Produce = self._hot_path() if journal is None else self._produce_durably
         self._statistics: tuple[str, ClientStatistics | None] = ("", None)
         self._accepted_rate, self._acked_rate, self._bytes_rate = RateWindow(), RateWindow(), RateWindow()
 
@@ -101,11 +101,11 @@ class Publisher:
             NotAcceptedError: durable mode, and the journal could not commit it.
             PublisherClosedError: after `drain`.
         """
-        self._send((encode(event),), (_OBJECT_HEAD(event),))
+        self._produce(encode(event), *_OBJECT_HEAD(event))
 
     def publish_mapping(self, event: Mapping[str, Any]) -> None:
         """Accept one event given as a mapping of field names. Raises as `publish`."""
-        self._send((encode_mapping(event),), (_mapping_head(event),))
+        self._produce(encode_mapping(event), *_mapping_head(event))
 
     def publish_many(self, events: Sequence[AtomEvent]) -> None:
         """Accept a batch, all of it or none; batches of about 100 are fastest, and one group commit in durable mode.
@@ -166,7 +166,6 @@ class Publisher:
 
         Called by `publish…` itself every 64 events. While nothing is published, call it at least every 100 ms.
         """
-        self._since_poll = 0
         self._dispatch.serve(timeout_s)
         self._dispatch.settle()
         self._tick()
@@ -216,6 +215,7 @@ class Publisher:
             return self._drained
         start_s = time.monotonic()
         self._closed = True
+        self._produce = self._produce_no_more
         self._dispatch.finish(deadline_s)
         desk = self._desk
         self._drained = DrainReport(
@@ -265,73 +265,75 @@ class Publisher:
     # The way in.
 
     def _send(self, values: Sequence[bytes], heads: Sequence[_Head]) -> None:
-        self._refuse_when_closed()
-        if self._journal is not None:
-            self._accept([self._described(value, head) for value, head in zip(values, heads, strict=True)])
-            return
-        for start in range(0, len(values), _CHUNK):
-            self._produce(values[start : start + _CHUNK], heads[start : start + _CHUNK])
-            if self._since_poll >= _POLL_EVERY:
-                self.poll()
-
-    def _produce(self, values: Sequence[bytes], heads: Sequence[_Head]) -> None:
-        """The hot path: no object and no closure an event, as the report brings key and value back."""
-        desk, bounds, limit, lane = self._desk, self._bounds, self._dispatch.limit, self._dispatch.main
-        callbacks, topic, types, produce = desk.callbacks, self._kafka.topic, _TYPE_HEADERS, lane.produce
-        oldest_ms, newest_ms = bounds.oldest_ms, bounds.newest_ms
-        charged, done, all_bytes = desk.charged, 0, 0
-        self._accepted += len(values)
-        try:
+        if self._journal is None:
+            produce = self._produce
             for value, (tenant, trace, kind, time_ns) in zip(values, heads, strict=True):
-                time_ms = time_ns // _NS_PER_MS
-                if not oldest_ms <= time_ms <= newest_ms:
-                    self._flag(topic, time_ms, bounds)
-                all_bytes += len(value)
-                if tenant is not None and trace is not None:
-                    key, trace_raw, type_header = tenant.encode(), trace.encode(), types[kind]
-                    extra = len(key) + len(trace_raw) + len(type_header[1]) + _HEADER_NAMES
-                    size = len(value) + extra
-                    if charged + size <= limit:
-                        headers: Any = [("trace_id", trace_raw), type_header]
-                        try:
-                            # By position, as keywords cost more: topic, value, key, partition, callback, on_delivery,
-                            # timestamp, headers. The documentation names another order; a test pins this one.
-                            produce(topic, value, key, -1, callbacks[extra], None, time_ms, headers)
-                        except (BufferError, KafkaException):
-                            pass  # `deliver` below finds out what it was
-                        else:
-                            charged += size
-                            done += 1
-                            continue
-                desk.charged = charged
-                self._dispatch.deliver(self._described(value, (tenant, trace, kind, time_ns)))
-                charged, produce = desk.charged, lane.produce
-                done += 1
-        finally:
-            desk.charged = charged
-            self._accepted -= len(values) - done
-            self._accepted_bytes += all_bytes
-            self._since_poll += done
+                produce(value, tenant, trace, kind, time_ns)
+        else:
+            self._refuse_when_closed()
+            self._accept([self._described(value, *head) for value, head in zip(values, heads, strict=True)])
+
+    def _hot_path(self) -> _Produce:
+        """One event to librdkafka; a closure, as looking up attributes would cost as much as encoding.
+
+        It builds no object and no callback an event: the report brings key and value back.
+        """
+        desk, bounds, dispatch, lane = self._desk, self._bounds, self._dispatch, self._dispatch.main
+        callbacks, topic, types, limit = desk.callbacks, self._kafka.topic, _TYPE_HEADERS, dispatch.limit
+
+        def produce(value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+            time_ms = time_ns // _NS_PER_MS
+            if not bounds.oldest_ms <= time_ms <= bounds.newest_ms:
+                self._flag(topic, time_ms, bounds)
+            if tenant is not None and trace is not None:
+                key, trace_raw, type_header = tenant.encode(), trace.encode(), types[kind]
+                extra = len(key) + len(trace_raw) + len(type_header[1]) + _HEADER_NAMES
+                size = len(value) + extra
+                if desk.charged + size <= limit:
+                    headers: Any = [("trace_id", trace_raw), type_header]
+                    try:
+                        # By position, as keywords cost more: topic, value, key, partition, callback, on_delivery,
+                        # timestamp, headers. The documentation names another order; a test pins this one.
+                        lane.produce(topic, value, key, -1, callbacks[extra], None, time_ms, headers)
+                    except (BufferError, KafkaException):
+                        pass  # `deliver` finds out what it was
+                    else:
+                        desk.charged += size
+                        self._accepted_bytes += len(value)
+                        accepted = self._accepted = self._accepted + 1
+                        if accepted % _POLL_EVERY == 0:
+                            self.poll()
+                        return
+            self._hand_over(self._described(value, tenant, trace, kind, time_ns))
+
+        return produce
+
+    def _produce_durably(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+        self._accept([self._described(value, tenant, trace, kind, time_ns)])
+
+    def _produce_no_more(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+        self._refuse_when_closed()
+
+    def _hand_over(self, event: Outgoing) -> None:
+        self._accepted += 1
+        self._accepted_bytes += len(event.value or b"")
+        self._dispatch.deliver(event)
+        if self._accepted % _POLL_EVERY == 0:
+            self.poll()
 
     def _accept(self, events: list[Outgoing]) -> None:
         """The way in for events with an `Outgoing`: journalled where there is a journal, then sent."""
         if self._journal is not None:
             _write_ahead(self._journal, events)
-        self._accepted += len(events)
         for event in events:
             if event.timestamp_ms:
                 bounds = self._guard.bounds(event.topic)
                 if not bounds.oldest_ms <= event.timestamp_ms <= bounds.newest_ms:
                     self._flag(event.topic, event.timestamp_ms, bounds)
-            self._accepted_bytes += len(event.value or b"")
-            self._dispatch.deliver(event)
-            self._since_poll += 1
-            if self._since_poll >= _POLL_EVERY:
-                self.poll()
+            self._hand_over(event)
 
-    def _described(self, value: bytes, head: _Head) -> Outgoing:
+    def _described(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> Outgoing:
         """An encoded event with its Kafka envelope spelled out."""
-        tenant, trace, kind, time_ns = head
         headers: Headers = (_TYPE_HEADERS[kind],)
         if trace is not None:
             headers = (("trace_id", trace.encode()), *headers)
