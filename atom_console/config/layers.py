@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atom_console.config.keys import PROPERTIES, Key, is_secret, keys, sections, suggest
+from atom_console.config.keys import PROPERTIES, is_secret, keys, sections, suggest
 from atom_console.config.origins import Fault, Origin, Sourced
 from atom_console.config.profiles import BUILT_IN
 from atom_console.config.values import property_pairs
@@ -184,7 +184,8 @@ def _take(layer: Layer, key: str, value: Any, at: tuple[str, ...], origin: Any) 
     elif key in keys():
         layer.values[key] = Sourced(value, origin(at))
     else:
-        layer.faults.append(Fault(origin(at), key, _unknown("key", key, keys())))
+        noun, known = ("table", [*sections(), "profiles"]) if isinstance(value, dict) else ("key", list(keys()))
+        layer.faults.append(Fault(origin(at), key, _unknown(noun, key, known)))
 
 
 def _take_pairs(layer: Layer, value: Any, origin: Origin, *, on_argv: bool = False) -> None:
@@ -217,7 +218,7 @@ def _known(key: str) -> bool:
     return key in keys() or (key.startswith(f"{PROPERTIES}.") and len(key) > len(PROPERTIES) + 1)
 
 
-def _unknown(noun: str, name: str, known: Mapping[str, Key]) -> str:
+def _unknown(noun: str, name: str, known: Iterable[str]) -> str:
     near = suggest(name, known)
     return f"no such {noun}" + (f"; did you mean {near}?" if near else "")
 

@@ -71,7 +71,9 @@ def load(
     wrong_profile = layers.profile_fault(chosen, file.profiles)
     merged = _merge(flags, env, file, str(chosen.value))
     settings, bad_values = _build(merged)
-    faults = [*flags.faults, *env.faults, *([wrong_profile] if wrong_profile else []), *file.faults, *bad_values]
+    if wrong_profile:
+        bad_values = [wrong_profile, *(fault for fault in bad_values if fault.key != "profile")]
+    faults = [*flags.faults, *env.faults, *file.faults, *bad_values]
     if faults or settings is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Loaded(
