@@ -28,6 +28,7 @@ from atom_console.schema.arrow_diff import type_children
 
 _INFO_METADATA = json.dumps({"resume": "from batch"}).encode()
 _ACTIONS = {"health": "whether the server takes calls", "stats": "calls, rows and bytes since the start"}
+_END_S = 1.0
 DISCARD = "discard"
 """What is put under this name is counted and dropped."""
 
@@ -163,7 +164,10 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
             self.stopping = True
             clean = self._lock.wait_for(lambda: self._streams == 0, grace_s)
             self._abort = True
-        self.shutdown()
+        # Its listener closes at once, but it waits for every stream, and a client that reads nothing holds one for ever.
+        ending = threading.Thread(target=self.shutdown, name="flight-server-stop", daemon=True)
+        ending.start()
+        ending.join(_END_S)
         return clean
 
     # The calls of Flight.
