@@ -1,4 +1,4 @@
-"""Any table of a compiled schema → dicts (or objects), safe from hostile bytes, and ten times as fast as generated code.
+"""Any table of a compiled schema → dicts (or objects): safe from hostile bytes, ten times as fast as generated code.
 
 For each vtable image in use one Python function is generated: all scalars come from one `struct` read, and the bounds
 of every field are proved when the function is made. Images that are still rare are read step by step, so that a
