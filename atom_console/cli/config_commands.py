@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def show(cli: CliContext, origin: bool) -> None:
     if cli.json:
         print_json({"settings": [{"key": key, "value": value, "origin": where} for key, value, where in rows]})
     elif origin:
-        print_table(("KEY", "VALUE", "ORIGIN"), [(key, _text(value), where) for key, value, where in rows])
+        # Never cut: a path with its line is what the reader came for.
+        table = [(key, _text(value), where) for key, value, where in rows]
+        print_table(("KEY", "VALUE", "ORIGIN"), table, width=sys.maxsize)
     else:
         print_table(("KEY", "VALUE"), [(key, _text(value)) for key, value, _ in rows])
 

@@ -59,11 +59,9 @@ def sections() -> tuple[str, ...]:
 
 
 def is_secret(key: str) -> bool:
-    """Whether a value is hidden; a property passed through is judged by its name."""
-    if key.startswith(PROPERTIES + "."):
-        return any(word in key.lower() for word in _SECRET_WORDS)
+    """Whether a value is hidden; a property passed through, or a key that nobody knows, is judged by its name."""
     known = keys().get(key)
-    return known is not None and known.secret
+    return known.secret if known else any(word in key.lower() for word in _SECRET_WORDS)
 
 
 def suggest(wrong: str, candidates: Iterable[str]) -> str | None:

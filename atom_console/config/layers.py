@@ -53,8 +53,9 @@ def from_flags(overrides: Iterable[str]) -> Layer:
         name = name.strip()
         shown = Origin("flag", f"--set {name}=…" if is_secret(name) else f"--set {text}")
         if not sign:
-            layer.faults.append(Fault(Origin("flag", f"--set {text}"), "", "not KEY=VALUE"))
-        elif is_secret(name):
+            written = Origin("flag", "--set …" if is_secret(text) else f"--set {text}")
+            layer.faults.append(Fault(written, "", "not KEY=VALUE"))
+        elif is_secret(name) and _known(name):
             variable = keys()[name].env if name in keys() else "ATOM_KAFKA_PROPERTIES"
             layer.faults.append(Fault(shown, name, f"{_NEVER_ON_ARGV}: use {variable} or the configuration file"))
         elif name == PROPERTIES:

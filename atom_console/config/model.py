@@ -214,6 +214,7 @@ class KafkaSettings(Section):
     )
     properties: Annotated[dict[str, str], NoDecode, BeforeValidator(property_pairs)] = Field(
         default_factory=dict,
+        repr=False,  # a password may be among them
         description="any other librdkafka property, passed through",
         json_schema_extra=_allowed("name=value pairs"),
     )

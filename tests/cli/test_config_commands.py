@@ -37,6 +37,15 @@ def test_show_makes_foreign_text_harmless(atom: Atom, monkeypatch: pytest.Monkey
     assert "\x1b" not in atom("config", "show", "--json").text
 
 
+def test_origins_are_whole_on_a_narrow_terminal(atom: Atom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ("long" * 20) / "atom.toml"
+    path.parent.mkdir()
+    path.write_text("[ui]\nmouse = true\n")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert f"file {path}:2\n" in atom("--config", str(path), "config", "show", "--origin").text
+
+
 def test_path_names_the_places_and_makes_none(atom: Atom, tmp_path: Path) -> None:
     state = tmp_path / "state" / "atom-console"
     expected = {

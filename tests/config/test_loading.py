@@ -251,8 +251,7 @@ def test_secrets_are_never_shown(toml: Toml) -> None:
     loaded = load(environ=environ)
     assert loaded.settings.kafka.sasl_password is not None
     assert loaded.settings.kafka.sasl_password.get_secret_value() == "geheim-1"
-    assert "geheim-1" not in repr(loaded)
-    assert "geheim-2" not in repr(loaded)
+    assert "geheim" not in repr(loaded) + str(loaded.settings)
     assert is_secret("kafka.properties.sasl.oauthbearer.client.secret")
     told = faults_of(
         environ=environ | {"ATOM_KAFKA_LINGER_MS": "x"},
@@ -261,9 +260,11 @@ def test_secrets_are_never_shown(toml: Toml) -> None:
             "kafka.sasl_password=geheim-4",
             "kafka.properties.sasl.jaas.config=geheim-5",
             "kafka.properties=ssl.key.pem=geheim-6",
+            "sasl_password=geheim-7",
+            "pki.passphrase:geheim-8",
         ],
     )
-    assert len(told) == 5
+    assert len(told) == 7
     assert not any(secret in text for secret in ("geheim", "98765") for text in told)
     assert sum("never given on the command line" in text for text in told) == 3
 
