@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,14 @@ class CliContext:
             ConfigError: values that cannot be used.
         """
         return self.loaded.settings
+
+    def overridden(self, overrides: Iterable[str]) -> Settings:
+        """The settings with a command's own options on top, as `KEY=VALUE` texts; use it in place of `settings()`.
+
+        Raises:
+            ConfigError: values that cannot be used.
+        """
+        return replace(self, overrides=(*self.overrides, *overrides)).settings()
 
 
 pass_context = click.make_pass_decorator(CliContext)

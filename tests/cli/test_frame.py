@@ -305,6 +305,8 @@ def test_settings_are_read_once_an_invocation() -> None:
     context = CliContext(overrides=("kafka.topic=a",))
     assert context.settings() is context.settings()
     assert context.settings().kafka.topic == "a"
+    assert context.overridden(["kafka.topic=b"]).kafka.topic == "b"
+    assert context.settings().kafka.topic == "a"
 
 
 def test_json_counts_before_and_after_the_sub_command(atom: Atom) -> None:
