@@ -89,7 +89,7 @@ class GeneratedPlan:
 
     def _rows(self, start: int, length: int) -> pa.RecordBatch:
         row = np.arange(start, start + length, dtype=np.uint64)
-        first = _mix(row + np.uint64(self.seed) * np.uint64(0x9E3779B97F4A7C15))
+        first = _mix(row + np.uint64(self.seed * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF))
         second = _mix(first)
         kind = first & np.uint64(15)
         columns = [

@@ -92,6 +92,7 @@ def serve(server_tls: dict[str, ServerTls | None]) -> Iterator[Callable[..., Ref
 
         def start(transport: str = "plaintext", **options: Any) -> ReferenceServer:
             tls = server_tls[transport]
+            tls = options.pop("tls", tls)
             options.setdefault("listen", f"grpc{'+tls' if tls else ''}://127.0.0.1:0")
             return running.enter_context(ReferenceServer(ServerOptions(tls=tls, **options)))
 

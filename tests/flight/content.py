@@ -53,7 +53,9 @@ class ContentDigest:
                 self._hash.update(lengths.to_numpy())
                 self._hash.update(_values(column))
             else:
-                self._hash.update(column.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(zero_copy_only=False))
+                self._hash.update(
+                    column.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(zero_copy_only=False)
+                )
 
 
 def _values(column: pa.Array) -> memoryview | bytes:
