@@ -8,8 +8,8 @@ from typing import Literal
 _PACKAGE = Path(__file__).parent
 
 
-def resource_dir(kind: Literal["schemas", "themes", "certs"]) -> Path:
-    """The directory of bundled `schemas`, `themes` or `certs` (profiles).
+def resource_dir(kind: Literal["schemas", "themes", "certs", "benchmarks"]) -> Path:
+    """The directory of bundled `schemas`, `themes`, `certs` (profiles) or `benchmarks`.
 
     Raises:
         FileNotFoundError: the installation is damaged.

@@ -20,6 +20,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "events": Entry("atom_console.cli.events_commands:events", "JSON Lines to FlatBuffers and back; verify them."),
+    "bench": Entry("atom_console.cli.bench_command:bench", "The budgets, measured beside their baselines."),
     "config": Entry("atom_console.cli.config_commands:config", "Settings, and where each came from."),
 }
 """In the order in which `--help` lists them. `console`, once here, is also what runs without a command."""
