@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from atom_console.pki import constraints
 from atom_console.pki.errors import RequestError
 from atom_console.pki.keys import PrivateKey, PublicKey, digest_for
-from atom_console.pki.names import San, SanKind, general_names, sans_in
+from atom_console.pki.names import San, SanKind, general_names
 from atom_console.pki.profiles import Kind, Profile, Usage
 
 # Peers whose clocks lag a little must not call a new certificate "not yet valid".
@@ -243,13 +243,3 @@ def build_crl(
             entry = entry.add_extension(x509.CRLReason(reason), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(issuer.key, digest_for(issuer.key))
-
-
-def pem(certificates: Iterable[x509.Certificate]) -> bytes:
-    """Certificates as PEM, in order."""
-    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
-
-
-def certificate_sans(certificate: x509.Certificate) -> tuple[San, ...]:
-    """The four kinds of SAN of a certificate."""
-    return sans_in(certificate.extensions)[0]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from atom_console.pki.build import build, build_csr, default_subject, pem
+from atom_console.pki import pem
+from atom_console.pki.build import build, build_csr, default_subject
 from atom_console.pki.errors import AlreadyExistsError, FaultError, RequestError, UnknownCertificateError
 from atom_console.pki.files import (
     TEMPORARY,
@@ -179,7 +180,7 @@ def import_certificate(
     home = store.root / "requests" / inventory_name(name)
     if not home.is_dir():
         raise UnknownCertificateError(f"no request waits for {name}", next_step="run: atom-console certs csr")
-    leaf, *others = read_certificates(certificates_pem, name)
+    leaf, *others = pem.parse(certificates_pem, name)
     with store.exclusive() as session:
         key_pem = read_private(home / "key.pem")
         secret = passphrase(f"the key of {name}") if is_encrypted(key_pem) else None
@@ -205,7 +206,7 @@ def import_trust(store: Store, certificates_pem: bytes, subject: str) -> list[st
         FaultError: the file holds no certificate.
         RequestError: it holds no self-signed CA.
     """
-    found = read_certificates(certificates_pem, subject)
+    found = pem.parse(certificates_pem, subject)
     roots = [c for c in found if c.subject == c.issuer and _is_ca(c)]
     if not roots:
         raise RequestError(
@@ -219,7 +220,7 @@ def import_trust(store: Store, certificates_pem: bytes, subject: str) -> list[st
             if not path.exists():
                 name = root.subject.rfc4514_string()
                 session.record("trust", name, fingerprint=fingerprint(root), serial=serial_hex(root.serial_number))
-                replace_file(path, pem([root]))
+                replace_file(path, pem.dump([root]))
                 added.append(name)
         session.publish()
     return added
@@ -240,22 +241,6 @@ def drop_trust(store: Store, wanted: str) -> str:
         path.unlink()
         session.publish()
     return name
-
-
-def read_certificates(data: bytes, subject: str) -> list[x509.Certificate]:
-    """Every certificate of a PEM file, in order.
-
-    Raises:
-        FaultError: `certificate-unparsable`.
-    """
-    try:
-        certificates = x509.load_pem_x509_certificates(data)
-        for certificate in certificates:
-            list(certificate.extensions)
-            certificate.public_key()
-    except Exception as error:  # noqa: BLE001 (hostile DER raises whatever the parser meets first)
-        raise FaultError(finding("certificate-unparsable", subject, f"no certificate can be read: {error}")) from None
-    return certificates
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, Final
 from atom_console.pki.errors import RequestError
 from atom_console.pki.inventory import Entry, Status, utc_now
 from atom_console.pki.issuing import Issued, Order, check_order, install_leaves, open_signer
-from atom_console.pki.keys import KeyType
 from atom_console.pki.names import parse_subject
 from atom_console.pki.passphrase import PassphraseSource
 from atom_console.pki.profiles import Profile
@@ -125,14 +124,12 @@ def _judge(order: Order, store: Store, profiles: dict[str, Profile], now: dateti
 def _difference(order: Order, profile: Profile, sans: set[str], entry: Entry) -> str | None:
     if entry.origin != "issued":
         return f"it was {entry.origin}"
-    if entry.profile != profile.name:
-        return f"profile {entry.profile} becomes {profile.name}"
-    if set(entry.sans) != sans:
-        return f"names {', '.join(entry.sans)} become {', '.join(sorted(sans))}"
-    if entry.key_type != KeyType(order.key_type or profile.key_type):
-        return f"key {entry.key_type} becomes {order.key_type or profile.key_type}"
-    if order.subject and parse_subject(order.subject) != parse_subject(entry.subject):
-        return f"subject {entry.subject} becomes {order.subject}"
-    if order.request().life_s != entry.request.life_s:
-        return "another life is asked for"
-    return None
+    subject = parse_subject(order.subject) if order.subject else parse_subject(entry.subject)
+    compared = (
+        ("profile", entry.profile, profile.name),
+        ("names", ", ".join(sorted(entry.sans)), ", ".join(sorted(sans))),
+        ("key", entry.key_type, str(order.key_type or profile.key_type)),
+        ("subject", entry.subject, subject.rfc4514_string()),
+        ("life", entry.request.life_s, order.request().life_s),
+    )
+    return next((f"{what} {old} becomes {new}" for what, old, new in compared if old != new), None)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from atom_console.pki.errors import GuardError
 from atom_console.pki.inventory import Entry, Status, utc_now
-from atom_console.pki.issuing import Issued, install_leaves, new_ca, open_ca, order_of
+from atom_console.pki.issuing import Issued, install_leaves, new_ca, open_ca, order_of, renewable
 from atom_console.pki.passphrase import PassphraseSource
 from atom_console.pki.profiles import Kind
 from atom_console.pki.store import Rotation, State, Store, Version
@@ -60,7 +60,7 @@ def plan(store: Store, *, now: datetime | None = None) -> Plan:
             ),
         )
     old = _below(store, rotation.old_issuing)
-    if rotation.step == 1:
+    if rotation.step == 1 or any(renewable(e) for e in old):
         return Plan(
             2,
             (
@@ -110,6 +110,9 @@ def prepare(
         root, issuing = store.current(Kind.ROOT), store.current(Kind.INTERMEDIATE)
         if root is None or issuing is None:
             raise GuardError(f"there is no CA in {store.root}", next_step="run: atom-console certs init")
+        # A prepare that was cut short may have left a pair that no rotation knows: it is never trusted again.
+        orphans = [e.fingerprint for e in store.entries() if e.status is Status.STAGED]
+        state = replace(state, retired=(*state.retired, *orphans))
         profiles = store.profiles()
         versions: list[Version] = []
         secret = passphrase("the new CA keys", confirm=True)
@@ -130,6 +133,7 @@ def prepare(
             int(moment.timestamp() * 1000),
         )
         session.save_state(replace(state, rotation=rotation))
+        session.publish()
         return Done(1)
 
 

@@ -28,9 +28,8 @@ from typing import Any
 
 from cryptography import x509
 
-from atom_console.pki import inventory
+from atom_console.pki import inventory, pem
 from atom_console.pki.audit import GENESIS, Audit
-from atom_console.pki.build import pem
 from atom_console.pki.errors import StoreDamagedError, UnknownCertificateError
 from atom_console.pki.files import (
     TEMPORARY,
@@ -311,8 +310,8 @@ class Session:
             "request": version.request.to_json(),
         }
         files = {
-            "cert.pem": pem([version.certificate]),
-            "chain.pem": pem([version.certificate, *version.chain]),
+            "cert.pem": pem.dump([version.certificate]),
+            "chain.pem": pem.dump([version.certificate, *version.chain]),
             "meta.json": json.dumps(meta, indent=1).encode() + b"\n",
         }
         if version.key_pem is not None:
@@ -354,7 +353,7 @@ class Session:
         """Write the trust bundle and the inventory from the files; the change is complete then."""
         make_private_dir(self.store.root / "trust")
         entries = self.store.scan()
-        replace_file(self.store.bundle, pem(self.store.trusted(entries)))
+        replace_file(self.store.bundle, pem.dump(self.store.trusted(entries)))
         head = self.store.audit.head()
         data = inventory.dump(entries, self.store.root, head.hash if head else GENESIS)
         replace_file(self.store.root / "inventory.json", data)
