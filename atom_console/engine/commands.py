@@ -1,6 +1,6 @@
 """What an operator can ask of the engine, as values, and what it answers, in the past tense.
 
-A command carries frozen ids or a plan's id, never "what is on the screen": the list may change under the operator's hand.
+A command carries frozen ids or a plan's id, never "what is on the screen": the list may change under the hand.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class EngineLike(Protocol):
     """Owns every long-lived thread; never waits for its reader."""
 
     def snapshot(self) -> EngineSnapshot:
-        """The present state. Never blocks: sections that are being read are returned as they last were, with their age."""
+        """The present state. Never blocks: a section that is being read is returned as it last was, with its age."""
         ...
 
     def submit(self, command: Command) -> Receipt:
@@ -40,7 +40,7 @@ class EngineLike(Protocol):
         ...
 
     def drain(self, deadline_s: float) -> DrainReport:
-        """Flush, purge, collect the last reports, keep what is left in the DLQ. Safe to call twice and from any thread."""
+        """Flush, purge, collect the last reports, keep what is left in the DLQ. Any thread may call it, also twice."""
         ...
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,8 +13,9 @@ from textual.binding import Binding, BindingType
 from textual.color import Color, ColorParseError
 from textual.containers import Container
 from textual.dom import DOMNode
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
+from textual.theme import BUILTIN_THEMES
 from textual.timer import Timer
 
 from atom_console.engine.commands import Command, PublishEvent, Receipt, Refresh
@@ -80,6 +82,7 @@ class ConsoleApp(App[int]):
 
     def __init__(self, engine: EngineLike, options: UiOptions) -> None:
         self._wall = TerminalFilter(ascii_terminal=options.ascii_terminal)
+        self._colourless = NoColor()
         self.latest: EngineSnapshot = engine.snapshot()
         super().__init__()
         self.engine = engine
@@ -89,7 +92,9 @@ class ConsoleApp(App[int]):
         self._receipt: Receipt | None = None
         self._room = "overview"
         self._timer: Timer | None = None
-        self._problems: list[str] = []
+        self._leave: int | None = None
+        self._loaders: list[Loader] = []
+        self._loop_here: asyncio.AbstractEventLoop | None = None
         themes, self._problems = load_themes(d for d in (bundled_dir(), options.theme_dir) if d is not None)
         self._themes = [theme.name for theme in themes]
         for theme in themes:
@@ -106,6 +111,7 @@ class ConsoleApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that say nothing about them."""
         return {
+            **(BUILTIN_THEMES["ansi-dark"].variables if self.native_ansi_color else {}),
             "role-dim": "#8b93a1",
             "role-trend": "#56b6c2",
             "cursor-background": "#2f3d5c",
@@ -121,8 +127,12 @@ class ConsoleApp(App[int]):
         return {**super().get_css_variables(), **_profile_colours(self.latest.session.colour, self.native_ansi_color)}
 
     def get_line_filters(self) -> list[LineFilter]:
-        """Textual's filters, then ours over everything that is drawn."""
-        return [*super().get_line_filters(), self._wall]
+        """Textual's filters, then ours over everything that is drawn.
+
+        For NO_COLOR Textual picks a filter by the theme it starts with, and that one writes greys.
+        """
+        kept = [one for one in super().get_line_filters() if not isinstance(one, (Monochrome, NoColor))]
+        return [*kept, *([self._colourless] if self.no_color else []), self._wall]
 
     def get_default_screen(self) -> Screen[Any]:
         """The frame."""
@@ -130,9 +140,10 @@ class ConsoleApp(App[int]):
 
     async def on_mount(self) -> None:
         """Keys and threads."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop_here = asyncio.get_running_loop()
         self.reads = Loader("ui-reads", loop, self._fault)
         self.jobs = Loader("ui-jobs", loop, self._fault)
+        self._loaders = [self.reads, self.jobs]
         if self.options.keymap is not None:
             self.keymap, problems = read_keymap(self.options.keymap)
             self._problems += problems
@@ -145,11 +156,20 @@ class ConsoleApp(App[int]):
         """The first room and the timer."""
         self.go_to("overview")
         self._pace(self.refresh_s)
+        if self._leave is not None:
+            self.exit(self._leave)
+
+    def leave(self, code: int) -> None:
+        """End soon with this exit code; for signals and other threads."""
+        self._leave = code
+        if self._loop_here is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the end is under way
+                self._loop_here.call_soon_threadsafe(self.exit, code)
 
     def on_unmount(self) -> None:
         """The threads need no waiting for."""
-        self.reads.stop()
-        self.jobs.stop()
+        for loader in self._loaders:
+            loader.stop()
 
     # The engine's numbers, onto the screen
 

@@ -96,7 +96,7 @@ def flowing() -> EngineSnapshot:
             connection=Connection("connected", 7200),
             brokers=tuple(BrokerRow(i, f"10.0.0.{6 + i}:9093", "UP") for i in (1, 2, 3)),
             topics=(
-                TopicRow("atom.write.raw", 12, 0, 9_000_000, Series(4790, wave(1000, 4800, 8)), "calc-engine", 310, -12),
+                TopicRow("atom.write.raw", 12, 0, 9_000_000, Series(4790, wave(999, 4800, 8)), "calc-engine", 310, -9),
                 TopicRow("atom.calc.trigger", 6, 0, 40_000, Series(22, wave(1, 22, 8)), "calc-engine", 0, 0),
                 TopicRow("audit.log", 3, 1, 120, Series(0, (0.0,) * 8)),
             ),
@@ -109,7 +109,7 @@ def flowing() -> EngineSnapshot:
             ),
         ),
         errors=(
-            ErrorRow(NOW_MS - 9000, 26, "TOPIC_AUTHORIZATION_FAILED", "atom.calc.trigger", "the broker refused the write",
+            ErrorRow(NOW_MS - 9000, 26, "TOPIC_AUTHORIZATION_FAILED", "atom.calc.trigger", "write refused",
                      "grant WRITE on the topic to User:CN=svc-grid, then release these 26"),
             ErrorRow(NOW_MS - 60_000, 58, "MSG_SIZE_TOO_LARGE", "atom.write.raw", "larger than the broker takes",
                      "split the events, or raise max.message.bytes of the topic"),

@@ -5,7 +5,7 @@ The first line answers the question of the room: is it flowing, and is every eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.cells import cell_len
 
@@ -48,7 +48,7 @@ STATE_ROLES: dict[str, Role] = {
 
 
 def overview(snapshot: EngineSnapshot, width: int, height: int) -> list[Line]:
-    """At most `height` lines of at most `width` cells; below the producer two columns from 110 cells, three from 180."""
+    """At most `height` lines of at most `width` cells; under the producer two columns from 110 cells, 3 from 180."""
     head = [cut_line(verdict(snapshot), width)]
     if snapshot.coach:
         head.append(cut_line(line(Span(" ▸ ", "info"), foreign(snapshot.coach, 300, "info")), width))
@@ -133,19 +133,13 @@ def _accounts(made: ProducerSection) -> Line:
 def producer(snapshot: EngineSnapshot, width: int, *, roomy: bool = False) -> list[Line]:
     """What goes in, what is acknowledged, how long it takes, what waits; roomy: also the wire and the DLQ's growth."""
     made = snapshot.producer
-    facts = [made.compression or "?"]
-    if made.compression_ratio is not None:
-        facts[0] += f" ÷{made.compression_ratio:.1f}"
-    facts.append(f"linger {'?' if made.linger_ms is None else f'{made.linger_ms:g}'} ms")
-    if made.idempotent:
-        facts.append("idempotent")
-    if made.wire_bytes_per_s.now is not None and not roomy:
-        facts.append(f"{size(made.wire_bytes_per_s.now)}/s")
-    head = justify(
-        [Span(" PRODUCER ", "title"), foreign(" · ".join(facts), 100)],
-        [Span(f"{'now':>9}{'p50':>6}{'p99':>6}{'max':>6} ", "dim")],
-        width,
-    )
+    numbers = f"{'now':>9}{'p50':>6}{'p99':>6}{'max':>6} "
+    facts = ""
+    for fact in _producer_facts(snapshot, roomy):
+        longer = f"{facts} · {fact}" if facts else fact
+        if len(longer) + len(" PRODUCER ") + len(numbers) < width:
+            facts = longer
+    head = justify([Span(" PRODUCER ", "title"), foreign(facts, 100)], [Span(numbers, "dim")], width)
     old = made.age_s if _old(snapshot, made.age_s) else None
     ack = made.ack
     window = "" if ack.window_s is None else f", {duration(ack.window_s)}"
@@ -179,6 +173,17 @@ def producer(snapshot: EngineSnapshot, width: int, *, roomy: bool = False) -> li
             + line(f" · {count(work.sent)}{of}{pace}")
         )
     return rows
+
+
+def _producer_facts(snapshot: EngineSnapshot, roomy: bool) -> Iterator[str]:
+    made = snapshot.producer
+    ratio = "" if made.compression_ratio is None else f" ÷{made.compression_ratio:.1f}"
+    yield f"{made.compression or '?'}{ratio}"
+    yield f"linger {'?' if made.linger_ms is None else f'{made.linger_ms:g}'} ms"
+    if made.wire_bytes_per_s.now is not None and not roomy:
+        yield f"{size(made.wire_bytes_per_s.now)}/s"
+    if made.idempotent:
+        yield "idempotent"
 
 
 def _old(snapshot: EngineSnapshot, age_s: float | None) -> bool:
