@@ -7,7 +7,6 @@ Codes below zero are librdkafka's own, the others are the Kafka protocol's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
@@ -92,7 +91,6 @@ _CLIENT_FATAL = ErrorClass.CLIENT_FATAL
 # A code that librdkafka retries is reported only when `retries` ran out, and an earlier attempt may have been written
 # before the last one was refused: hence maybe=True for all of those, whatever the last code says of itself.
 _TABLE: Final[tuple[Verdict, ...]] = (
-    # Local: the queue, the clock, the connection.
     _row(QUEUE_FULL, "_QUEUE_FULL", _OUTAGE, "The local queue is full: events come faster than the broker takes them.",
          "Find out why the broker is slow or away; replay when the queue is short again."),
     _row(MSG_TIMED_OUT, "_MSG_TIMED_OUT", _OUTAGE,
@@ -115,7 +113,6 @@ _TABLE: Final[tuple[Verdict, ...]] = (
     _row(-186, "_INVALID_ARG", _CONFIG, "The client refused an argument: topic, timestamp or property.", _SETTINGS),
     _row(VALUE_SERIALIZATION, "_VALUE_SERIALIZATION", _POISON, "The input could not be encoded as an event.",
          "Correct the field that the message names and produce the event again."),
-    _row(-162, "_KEY_SERIALIZATION", _POISON, "The key could not be encoded.", "Correct the tenant id."),
     # Local: the end of a producer.
     _row(PURGE_QUEUE, "_PURGE_QUEUE", ErrorClass.SHUTDOWN, "The producer was stopped before the event was sent.",
          "Replay."),
@@ -203,9 +200,9 @@ _TABLE: Final[tuple[Verdict, ...]] = (
 _BY_CODE: Final = {row.code: row for row in _TABLE}
 
 
-def rows() -> Iterator[Verdict]:
+def rows() -> tuple[Verdict, ...]:
     """The whole table, in its own order: what the documentation and the tests are made from."""
-    return iter(_TABLE)
+    return _TABLE
 
 
 def classify(code: int, *, stage: Stage, alone: bool = False, name: str | None = None) -> Verdict:

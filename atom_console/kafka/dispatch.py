@@ -65,7 +65,7 @@ class Dispatch:
 
     def deliver(self, event: Outgoing, lane: Lane | None = None) -> None:
         """Hand one event to librdkafka, or capture it. The second attempt comes after reports have made room."""
-        lane = lane or self.main
+        lane = self.main if lane is None else lane
         refused: KafkaError | None = None
         for _ in range(2):
             if self.desk.charged + event.charge <= self.limit:
@@ -204,13 +204,13 @@ class Dispatch:
 
     def _flush(self, timeout_s: float) -> None:
         for lane in self._lanes():
-            if len(lane):
+            if lane.outstanding:
                 lane.flush(timeout_s)
         self.desk.collect()
         self.settle()
 
     def _busy(self) -> bool:
-        return any(len(lane) for lane in self._lanes())
+        return any(lane.outstanding for lane in self._lanes())
 
     def _lanes(self) -> tuple[Lane, ...]:
         return (self.main,) if self._alone is None else (self.main, self._alone)

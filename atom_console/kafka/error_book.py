@@ -14,6 +14,7 @@ from atom_console.kafka.failure import FailedDelivery
 LOG: Final = logging.getLogger("atom_console.kafka.producer")
 LOG.addHandler(logging.NullHandler())
 
+_CHECK: Final = "Check the addresses, the network and the brokers; events wait meanwhile."
 _KEPT = 50
 _LOG_EVERY_S = 1.0
 
@@ -67,6 +68,8 @@ class ErrorBook:
 
     def client(self, verdict: Verdict, message: str) -> None:
         """An error of the client itself, such as a lost connection: no event has failed by it yet."""
+        if verdict.err_class is ErrorClass.OUTAGE:
+            verdict = replace(verdict, next_step=_CHECK)
         self._note(verdict, verdict.err_class, None, None, message)
 
     @property

@@ -52,7 +52,8 @@ class Lane:
         self.renewals = 0
         self._start()
 
-    def __len__(self) -> int:
+    @property
+    def outstanding(self) -> int:
         """Messages and reports that are still inside, those of retired producers too."""
         return len(self._producer) + sum(len(old.producer) for old in self._retired)
 

@@ -24,7 +24,7 @@ _MASKS: Final = (0b0001, 0b0001, 0b0001, 0b0011, 0b0101, 0b1000_0001)
 _COMMENT_SHARE: Final = 0.20
 _ERROR_SHARE: Final = 0.05
 _DAY_NS: Final = 86_400_000_000_000
-_BYTES_A_MOLECULE: Final = 104
+_LEAST_BYTES_A_MOLECULE: Final = 72
 
 Event = dict[str, Any]
 
@@ -71,7 +71,7 @@ class Workload:
 
     def oversize(self, least_bytes: int) -> Event:
         """A pasted block whose payload is larger than `least_bytes`."""
-        return self.write(molecules=least_bytes // _BYTES_A_MOLECULE + 1)
+        return self.write(molecules=least_bytes // _LEAST_BYTES_A_MOLECULE + 1)
 
     def _head(self, kind: EventType) -> Event:
         draw = self._random
