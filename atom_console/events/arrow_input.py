@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
+import pyarrow as arrow  # noqa: ICN001 (it is untyped: `pa` is its Any)
 from numpy.typing import NDArray
 
 from atom_console.events.errors import EncodeError
@@ -21,6 +21,7 @@ from atom_console.events.rules import refuse_unknown
 Words = NDArray[np.uint64]
 RowPath = Callable[[int], str]
 
+pa: Any = arrow
 _types: Any = pa.types
 _TIMES: Final = "int64 or narrower, or a timestamp"
 _ALLOWED: Final = {

@@ -1,8 +1,8 @@
 """Strings of Arrow columns → FlatBuffers string records, without a Python step a string.
 
-A record is whole 32-bit words: length, bytes, NUL and padding. The source bytes lie at any byte, so they are copied four
-times, shifted by 0 to 3 bytes: the word that starts at byte b is then word b >> 2 of copy b & 3, and one `take` moves all
-words of all records. (Measured: twice as fast as scattering bytes or joining in Arrow.)
+A record is whole 32-bit words: length, bytes, NUL and padding. The source bytes lie at any byte, so they are copied
+four times, shifted by 0 to 3 bytes: the word that starts at byte b is then word b >> 2 of copy b & 3, and one `take`
+moves all words of all records. (Measured: twice as fast as scattering bytes or joining in Arrow.)
 """
 
 from __future__ import annotations

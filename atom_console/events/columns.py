@@ -2,23 +2,19 @@
 
 Nothing happens a molecule at a time: positions are cumulative sums, tables are written as columns of 64-bit words. The
 bytes are of the same layout as those of `encoder.py`. Needs numpy and pyarrow.
-
-The first large block tells glibc to keep freed memory of up to 32 MB: it would return and fault in the same pages for
-every block, which takes as long as the encoding (measured: 860 against 430 µs for 10,000 molecules). glibc comes to the
-same threshold by itself once something that large was freed; this only makes it the first time.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
+import pyarrow as arrow  # noqa: ICN001 (it is untyped: `pa` is its Any)
 from numpy.typing import NDArray
 
+from atom_console.events.arena import keep_freed_memory
 from atom_console.events.arrow_input import Column, Words, molecule_arrays, validity, wire_column
 from atom_console.events.column_text import Integers, Texts, scatter_texts, texts_of, windows, write_texts
 from atom_console.events.encoder import checked_event, event_head, event_texts
@@ -42,16 +38,11 @@ from atom_console.events.model import AtomEvent, EventType
 from atom_console.events.molecule_rows import HASH_OFFSET_WORD, ROW_WORDS, MoleculeRows
 from atom_console.events.rules import TYPE_NAMES, refuse_unknown, refuse_unknown_event_fields
 
+pa: Any = arrow
 _BLOCK: Final = 4096
 _EVENTS: Final = 4096
 _LARGE: Final = 2048
 _local = threading.local()
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Move glibc's mmap threshold up, as freeing a block of this size does."""
-    np.empty(31 << 20, np.uint8)
 
 
 def _scratch() -> Words:
@@ -78,7 +69,7 @@ def encode_molecules(head: AtomEvent | Mapping[str, Any], columns: Any) -> bytes
     presence, strings, at, vector = event_texts(values)
     at[6] = vector
     if count > _LARGE:
-        _keep_freed_memory()
+        keep_freed_memory()
     rows = MoleculeRows(arrays, count, lambda row: f"molecules[{row}]")
     vtables, distances = _vtables(rows.presence)
     first = vector + 4
@@ -90,13 +81,15 @@ def encode_molecules(head: AtomEvent | Mapping[str, Any], columns: Any) -> bytes
         raise EncodeError("molecules", f"{size} bytes of FlatBuffer", f"at most {MAX_BYTES} bytes")
 
     soffset = len(vtables) + HASH_OFFSET_WORD
-    rows.words[0] = np.arange(soffset, soffset + MOLECULE_SIZE * count, MOLECULE_SIZE, np.uint64) - distances
+    rows.words[0] = np.arange(soffset, soffset + MOLECULE_SIZE * count, MOLECULE_SIZE, dtype=np.uint64) - distances
     if rows.texts:
         rows.words[1] = _text_offsets(rows, heap - tables)
     out = np.empty(size, np.uint8)
     start = b"".join((event_head(values, presence | 1 << 6, at), *strings, count.to_bytes(4, "little")))
     out[:first] = np.frombuffer(start, np.uint8)
-    offsets = np.arange(tables - first, tables - first + (MOLECULE_SIZE - 4) * count, MOLECULE_SIZE - 4, np.uint32)
+    offsets = np.arange(
+        tables - first, tables - first + (MOLECULE_SIZE - 4) * count, MOLECULE_SIZE - 4, dtype=np.uint32
+    )
     out[first : first + 4 * count] = offsets.view(np.uint8)
     out[first + 4 * count : tables - len(vtables)] = 0
     out[tables - len(vtables) : tables] = np.frombuffer(vtables, np.uint8)
@@ -139,7 +132,7 @@ def _text_offsets(rows: MoleculeRows, heap: int) -> Words:
     return offsets.view(np.uint64).reshape(-1)
 
 
-def _write_tables(out: Words, words: list[int | Words]) -> None:
+def _write_tables(out: Words, words: list[Any]) -> None:
     """Columns → rows, through a small block: one transposing copy beats nine strided writes."""
     scratch = _scratch()
     for low in range(0, len(out), _BLOCK):
@@ -171,6 +164,8 @@ def encode_events(batch: Any) -> list[bytes]:
     if len(set(batch.schema.names)) != len(batch.schema.names):
         raise EncodeError("events", "two columns of the same name", "each field once")
     refuse_unknown(batch.schema.names, EVENT_FIELDS, "events.")
+    if batch.num_rows > _LARGE:
+        keep_freed_memory()
     out: list[bytes] = []
     for low in range(0, batch.num_rows, _EVENTS):  # blocks of this size stay in the cache
         part = batch.slice(low, _EVENTS)

@@ -167,8 +167,10 @@ class Decoder:
         for offset, field in present:
             code = SCALARS.get(field.type.base, "I")
             width = struct.calcsize(f"<{code}")
-            if offset < max(at, 4) or offset + width > size:
+            if offset < 4 or offset + width > size:
                 raise _FaultError
+            if offset < at:  # fields that overlap: odd, but a verifier lets them pass
+                return lambda _b, p, r, depth: self._walk(r, p, index, depth)
             layout += f"{offset - at}x{code}"
             at = offset + width
             if field.type.base not in SCALARS:

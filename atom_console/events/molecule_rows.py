@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from atom_console.events.arrow_input import Column, RowPath, Words, wire_column
+from atom_console.events.arrow_input import Column, RowPath, wire_column
 from atom_console.events.column_text import Texts, texts_of
 from atom_console.events.layout import (
     HASH_BYTES,
@@ -29,9 +28,9 @@ class MoleculeRows:
     """Molecules by column: the words of their tables (a constant or a column each), presence, strings."""
 
     def __init__(self, arrays: Mapping[str, Any], count: int, path: RowPath) -> None:
-        self.words: list[int | Words] = [0] * ROW_WORDS
+        self.words: list[Any] = [0] * ROW_WORDS  # an int, or a column of uint64
         self.texts: list[tuple[int, Texts]] = []
-        self.presence: int | NDArray[np.uint8] = 0
+        self.presence: Any = 0  # bits for all rows, or uint8 a row
         for slot, name in enumerate(MOLECULE_FIELDS):
             if name in arrays:
                 column = wire_column(arrays[name], name, lambda row, name=name: f"{path(row)}.{name}")  # type: ignore[misc]
