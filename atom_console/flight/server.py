@@ -164,7 +164,7 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
             self.stopping = True
             clean = self._lock.wait_for(lambda: self._streams == 0, grace_s)
             self._abort = True
-        # Its listener closes at once, but it waits for every stream, and a client that reads nothing holds one for ever.
+        # The listener closes at once, but this waits for each stream, and a client that does not read holds one.
         ending = threading.Thread(target=self.shutdown, name="flight-server-stop", daemon=True)
         ending.start()
         ending.join(_END_S)

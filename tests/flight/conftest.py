@@ -17,6 +17,8 @@ from atom_console.flight.connection import Connection, Identity
 from atom_console.flight.fetch import Limits
 from atom_console.flight.server import ReferenceServer, ServerOptions, ServerTls
 
+PATIENT = Limits(idle_timeout_s=20)
+
 
 class Pair(NamedTuple):
     certificate: bytes
@@ -105,7 +107,7 @@ def console(test_ca: TestCa, client_identity: Identity) -> Iterator[Callable[...
     with ExitStack() as running:
 
         def connect(
-            uri: str, transport: str = "plaintext", *, limits: Limits = Limits(idle_timeout_s=20), **options: Any
+            uri: str, transport: str = "plaintext", *, limits: Limits = PATIENT, **options: Any
         ) -> FlightConsole:
             if transport in {"TLS", "mTLS"}:
                 options.setdefault("ca", test_ca.pem)

@@ -153,7 +153,7 @@ def test_a_slow_stream_is_not_killed_but_a_silent_one_is(run: Any, console: Conn
     patient = console(server.uri, limits=Limits(idle_timeout_s=2.0))
     assert Download(patient, "slow", Discard()).run().progress.batches == 4
     hasty = console(server.uri, limits=Limits(idle_timeout_s=0.1))
-    with pytest.raises(FlightTimeoutError, match="nothing came for 0.1 s"):
+    with pytest.raises(FlightTimeoutError, match="nothing came for"):
         Download(hasty, "slow", Discard()).run()
     hurried = console(server.uri, limits=Limits(idle_timeout_s=5, deadline_s=0.5))
     with pytest.raises(FlightTimeoutError):

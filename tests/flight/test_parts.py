@@ -108,8 +108,8 @@ def test_a_connection_is_built_from_files(tmp_path: Path, test_ca: TestCa) -> No
         build(cert=tmp_path / "cert", key=tmp_path / "other")
     with pytest.raises(InputError, match="not PEM"):
         build(ca=tmp_path / "token")
+    (tmp_path / "token").write_bytes(b"\n")
     with pytest.raises(InputError, match="no token"):
-        (tmp_path / "token").write_bytes(b"\n")
         build(token_file=tmp_path / "token")
 
 
@@ -187,7 +187,12 @@ def test_a_ring_hands_over_everything_within_its_bounds(
 def test_a_ring_blocks_when_full_and_close_wakes_everybody() -> None:
     ring: Ring[int] = Ring(2, 100)
     ring.put(1, 500)  # one always fits
-    blocked = threading.Thread(target=lambda: pytest.raises(RingClosed, ring.put, 2, 500), daemon=True)
+
+    def put_another() -> None:
+        with pytest.raises(RingClosed):
+            ring.put(2, 500)
+
+    blocked = threading.Thread(target=put_another, daemon=True)
     blocked.start()
     blocked.join(0.05)
     assert blocked.is_alive()
@@ -228,6 +233,13 @@ class _FullDisk:
         return getattr(self._file, name)
 
 
+def _write(sink: FileSink, plan: GeneratedPlan) -> None:
+    sink.open(plan.schema)
+    for batch in plan.batches():
+        sink.write(batch)
+    sink.commit()
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 @pytest.mark.parametrize("room", [0, 10, 300_000, 2_000_000])
 def test_a_full_disk_leaves_the_old_file_and_no_other(
@@ -240,10 +252,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
     sink = FileSink(target)
     plan = GeneratedPlan("p", 20 * BATCH_ROWS)
     with pytest.raises(OutputError, match="the disk is full"):
-        sink.open(plan.schema)
-        for batch in plan.batches():
-            sink.write(batch)
-        sink.commit()
+        _write(sink, plan)
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
     assert target.read_bytes() == b"old"
 
@@ -280,7 +289,7 @@ def test_a_preview_keeps_its_rows_and_lets_the_message_go() -> None:
 
 def test_a_stream_is_compared_field_by_field() -> None:
     check_stream(MDF_SCHEMA, MDF_SCHEMA, "q3")
+    changed = pa.schema([*list(MDF_SCHEMA)[:9], pa.field("a", pa.int8()), pa.field("b", pa.int8())])
     with pytest.raises(SchemaMismatchError, match=r"security_mask: field removed .* and 2 more") as caught:
-        changed = pa.schema([*list(MDF_SCHEMA)[:9], pa.field("a", pa.int8()), pa.field("b", pa.int8())])
         check_stream(MDF_SCHEMA, changed, "q3")
     assert [change.kind for change in caught.value.changes] == ["field removed"] * 3 + ["field added"] * 2
