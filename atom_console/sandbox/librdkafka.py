@@ -30,7 +30,6 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "rd_kafka_mock_topic_set_error": (None, [c_void_p, c_char_p, c_int]),
     "rd_kafka_mock_push_request_errors_array": (None, [c_void_p, c_int16, c_size_t, POINTER(c_int)]),
     "rd_kafka_mock_clear_request_errors": (None, [c_void_p, c_int16]),
-    "rd_kafka_mock_broker_push_request_error_rtts": (c_int, []),  # variadic
     "rd_kafka_mock_broker_set_down": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_up": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_rtt": (c_int, [c_void_p, c_int32, c_int]),
@@ -94,8 +93,7 @@ def load(path: Path | None = None, version: str = VERSION) -> ctypes.CDLL:
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype = result
-        if arguments:
-            function.argtypes = arguments
+        function.argtypes = arguments
     found = library.rd_kafka_version_str().decode()
     if not found.startswith(version):
         raise MockUnavailableError(

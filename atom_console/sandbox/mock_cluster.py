@@ -71,10 +71,6 @@ class MockCluster:
         """Answer the next requests of a kind with these codes, one each; -195 closes the connection."""
         self._command("errors", api_key, codes)
 
-    def error_rtts(self, *pairs: tuple[int, int], broker: int = 1, api_key: int = PRODUCE) -> None:
-        """Answer the next requests at one broker with (code, milliseconds of delay); code 0 is a late success."""
-        self._command("error_rtts", broker, api_key, pairs)
-
     def clear(self, api_key: int = PRODUCE) -> None:
         """Forget injected errors that were not used yet."""
         self._command("clear", api_key)

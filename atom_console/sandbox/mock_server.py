@@ -9,7 +9,7 @@ import ctypes
 import json
 import sys
 from collections.abc import Callable
-from ctypes import c_int, c_int16, c_int32, c_size_t, c_void_p
+from ctypes import c_int, c_size_t
 from typing import Any
 
 from atom_console.errors import AtomError
@@ -38,7 +38,6 @@ class Server:
             "topic": self._topic,
             "topic_error": self._topic_error,
             "errors": self._errors,
-            "error_rtts": self._error_rtts,
             "clear": self._clear,
             "down": self._down,
             "up": self._up,
@@ -64,11 +63,6 @@ class Server:
         array = (c_int * len(codes))(*codes)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api_key, len(codes), array)
         return 0
-
-    def _error_rtts(self, broker: int, api_key: int, pairs: list[tuple[int, int]]) -> int:
-        flat = [c_int(number) for pair in pairs for number in pair]
-        push = self._library.rd_kafka_mock_broker_push_request_error_rtts
-        return int(push(c_void_p(self._cluster), c_int32(broker), c_int16(api_key), c_size_t(len(pairs)), *flat))
 
     def _clear(self, api_key: int) -> int:
         self._library.rd_kafka_mock_clear_request_errors(self._cluster, api_key)

@@ -165,9 +165,10 @@ def test_timed_out_but_written_is_flagged_as_perhaps_on_the_broker(
     with publishing(settings) as (pub, sink):
         pub.publish_mapping(workload.write())
         settle(pub)
-        mock_cluster.error_rtts((0, 3000))
+        mock_cluster.rtt(3_000)
         pub.publish_mapping(workload.write())
         settle(pub)
+        mock_cluster.rtt(0)
         (failure,) = sink.failures
         assert (failure.name, failure.maybe_persisted) == ("_MSG_TIMED_OUT", True)
     assert failure.value in {message.value() for message in read_all(mock_cluster.bootstrap_servers, mock_topic)}
