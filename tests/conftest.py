@@ -4,14 +4,14 @@
   `kafka.create_topic(partitions=…, configs={…})` (a fresh name each), certificates with `kafka.identity("name")` or
   `kafka.ssl_properties("name")`, permissions with `kafka.grant("name", topic)`. Never stop or slow this broker.
 - `kafka_topic`: a fresh topic of the shared broker, three partitions.
-- `own_broker`: a started `KafkaBroker` for this test alone: `stop`, `kill`, `pause`, `resume`, `restart` (same ports and
-  data), `handle`. Takes about 3 s.
+- `own_broker`: a started `KafkaBroker` for this test alone: `stop`, `kill`, `pause`, `resume`, `restart` (the same
+  ports and data), `handle`. Takes about 3 s.
 - `make_broker`: `make_broker(properties={…}, tls=ListenerTls(keystore, truststore))`, as many as the test needs.
 - `make_cluster`: `make_cluster(count=3)`, brokers of one cluster, started.
 
 Where Java 17 or Maven is missing these tests are skipped; `ATOM_TEST_REQUIRE_KAFKA=1` turns that into a failure. The
-libraries are fetched once into `tests/broker/.cache` (`ATOM_TEST_KAFKA_CACHE` names another directory). When such a test
-fails, the end of the broker's log is part of its report. Brokers die with the processes that use them.
+libraries are fetched once into `tests/broker/.cache` (`ATOM_TEST_KAFKA_CACHE` names another directory). When such a
+test fails, the end of the broker's log is part of its report. Brokers die with the processes that use them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
     AclPermissionType,
     AdminClient,
     NewTopic,
+    OffsetSpec,
     ResourcePatternType,
     ResourceType,
 )
@@ -92,11 +93,8 @@ class BrokerHandle:
         created = NewTopic(topic, num_partitions=partitions, replication_factor=replication, config=settings)
         admin.create_topics([created], request_timeout=10)[topic].result(timeout=15)
 
-        def led() -> bool:
-            known = admin.list_topics(topic, timeout=5).topics[topic]
-            return len(known.partitions) == partitions and all(p.leader >= 0 for p in known.partitions.values())
-
-        wait_until(led, 15, f"topic {topic} has a leader on every partition")
+        # A broker takes a moment longer than the controller to know that it leads.
+        wait_until(lambda: len(self.end_offsets(topic)) == partitions, 15, f"every partition of {topic} has a leader")
         return topic
 
     def delete_topic(self, topic: str) -> None:
@@ -140,9 +138,6 @@ class BrokerHandle:
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """The high watermark of every partition."""
-        from confluent_kafka import TopicPartition
-        from confluent_kafka.admin import OffsetSpec
-
         admin = self.admin()
         partitions = admin.list_topics(topic, timeout=5).topics[topic].partitions
         asked: dict[Any, Any] = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
