@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from atom_console.pki import constraints
 from atom_console.pki.findings import Finding, finding
-from atom_console.pki.inventory import CRITICAL_LEFT
+from atom_console.pki.inventory import CRITICAL_LEFT, key_id
 from atom_console.pki.material import Identity, Role, Trust
 from atom_console.pki.names import sans_in
 
@@ -67,11 +68,23 @@ def _walk(identity: Identity, trust: Trust) -> tuple[tuple[x509.Certificate, ...
 
 
 def _signed(child: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if weak_digest(child) is not None:
+        # MD5 and SHA-1 are not computed any more; the key identifiers tell who signed, and the digest is its own fault.
+        return key_id(child, issuer=True) == key_id(issuer)
     try:
         child.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def weak_digest(certificate: x509.Certificate) -> str | None:
+    """The name of a signature's digest that nobody should trust any more, or None."""
+    try:
+        digest = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
+    return digest.name if isinstance(digest, hashes.MD5 | hashes.SHA1) else None
 
 
 def _no_issuer(

@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from atom_console.pki.chain import TrustPath, dn, find_path, revocation, utc
+from atom_console.pki.chain import TrustPath, dn, find_path, revocation, utc, weak_digest
 from atom_console.pki.findings import Finding, finding
 from atom_console.pki.inventory import CRITICAL_LEFT, RENEW_AT
 from atom_console.pki.keys import describe, weakness
@@ -34,7 +33,8 @@ def check(
         now: the judge's clock, UTC.
     """
     leaf, label = identity.leaf, identity.label
-    path = find_path(identity, trust, role, now)
+    # Without a bundle nobody's chain ends well: that the bundle is missing is the fault.
+    path = find_path(identity, trust, role, now) if trust.anchors else TrustPath((leaf,), False, ())
     return (
         *_dates(identity, now),
         *_purpose(leaf, label, role),
@@ -128,17 +128,11 @@ def _strength(path: TrustPath) -> Iterable[Finding]:
             yield finding("key-weak", name, f"the key of {name} is {weak}")
         anchor = path.anchored and depth == len(path.links) - 1
         # An anchor is trusted by itself, its own signature is not looked at.
-        if not anchor and isinstance(_digest(certificate), hashes.MD5 | hashes.SHA1):
-            yield finding("signature-weak", name, f"{name} is signed with {certificate.signature_algorithm_oid._name}")
+        digest = weak_digest(certificate)
+        if digest is not None and not anchor:
+            yield finding("signature-weak", name, f"{name} is signed with {digest}")
     if path.links and describe(path.links[0].public_key()) == "ed25519":
         yield finding("key-ed25519", dn(path.links[0]), "its key is Ed25519")
-
-
-def _digest(certificate: x509.Certificate) -> object:
-    try:
-        return certificate.signature_hash_algorithm
-    except Exception:  # noqa: BLE001 (an unknown algorithm; the chain walk says so already)
-        return None
 
 
 def _strict(path: TrustPath) -> Iterable[Finding]:

@@ -10,7 +10,7 @@ from atom_console.pki.findings import RULES, Finding, Severity, finding
 
 # What a local finding on our own pair explains, of what a peer can say about it.
 _EXPLAINS: Final = {
-    "peer-says-expired": {"expired"},
+    "peer-says-expired": {"expired", "issuer-expired"},
     "peer-says-bad": {"not-yet-valid", "clock-behind", "strict-x509", "key-mismatch", "issuer-not-yet-valid"},
     "peer-says-unsupported": {"eku-client", "key-usage", "key-weak", "signature-weak", "leaf-is-ca", "issuer-eku"},
     "peer-says-revoked": {"revoked", "issuer-revoked", "crl-expired", "crl-missing"},
@@ -65,29 +65,33 @@ def decide(
         words: what was said, for the message.
     """
     left = list(dict.fromkeys(candidates)) or [rule]
-    if evidence.certificate_set is False and "certificate-required" in left:
-        return (finding("certificate-required", subject, f"{words}; no client certificate is set"),)
-    if evidence.tls is False and "tls-required" in left:
-        return (finding("tls-required", subject, f"{words}; this client speaks plaintext"),)
-    if evidence.tls is True:
-        left = [c for c in left if c != "tls-required"]
-    if evidence.withheld is True and "certificate-withheld" in left:
-        return (
-            finding("certificate-withheld", subject, f"{words}; the server asks for certificates of other issuers"),
-        )
-    if evidence.certificate_set is True:
-        left = [c for c in left if c != "certificate-required"]
-    if evidence.withheld is False:
-        left = [c for c in left if c != "certificate-withheld"]
+    halves = tuple(f for f in evidence.own if f.id in {"key-missing", "certificate-missing"})
+    if halves and "certificate-required" in left:
+        return halves
+    for known, settled, because in _settling(evidence):
+        if known and settled in left:
+            return (finding(settled, subject, f"{words}; {because}"),)
+        if known is False:
+            left = [c for c in left if c != settled]
     explained = _explained(left, subject, words, evidence)
     if explained:
         return explained
-    if len(left) == 1:
-        return (finding(left[0], subject, words),)
-    if not left:
-        return (finding(rule, subject, words),)
+    if len(left) <= 1:
+        return (finding(left[0] if left else rule, subject, words),)
     options = "; ".join(f"{RULES[c].meaning.rstrip('.')} ({c})" for c in left)
     return (finding(rule, subject, f"{words}. It cannot tell more; one of: {options}", candidates=left),)
+
+
+def _settling(evidence: Evidence) -> tuple[tuple[bool | None, str, str], ...]:
+    """Facts that settle a refusal where they hold, and rule one reading out where they do not."""
+    plaintext = None if evidence.tls is None else not evidence.tls
+    bare = None if evidence.certificate_set is None else not evidence.certificate_set
+    return (
+        (bare, "certificate-required", "no client certificate is set"),
+        (plaintext, "tls-required", "this client speaks plaintext"),
+        (evidence.withheld, "certificate-withheld", "the server asks for certificates of other issuers"),
+        (evidence.withheld or None, "peer-distrusts-issuer", "the server asks for certificates of other issuers"),
+    )
 
 
 def _explained(left: list[str], subject: str, words: str, evidence: Evidence) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 """A live look at a peer: what it shows, what it asks for, and whether it takes our certificate.
 
-First a look without our certificate and without trust: nothing is sent, the server's chain is read and judged here, with
-got and expected. Only a server that passes is then shown our certificate, with every check on.
+First a look without our certificate and without trust: nothing is sent, the server's chain is read and judged here,
+with got and expected. Only a server that passes is then shown our certificate, with every check on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from atom_console.pki import wire
+from atom_console.pki.alerts import REFUSED, meaning_of
 from atom_console.pki.checks import check
 from atom_console.pki.contexts import context
 from atom_console.pki.evidence import FOREIGN, Evidence, decide
@@ -28,14 +29,7 @@ from atom_console.pki.translate import Transport, alert
 
 _ALPN: Final = {Transport.FLIGHT: ("h2",), Transport.KAFKA: ()}
 _PEER_NAMES: Final = {Transport.FLIGHT: "not-flight", Transport.KAFKA: "not-kafka"}
-_SILENT: Final = (
-    "certificate-required",
-    "peer-distrusts-issuer",
-    "peer-says-expired",
-    "peer-says-bad",
-    "peer-says-unsupported",
-    "peer-says-revoked",
-)
+_SILENT: Final = ("certificate-required", *REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +214,6 @@ def _no_tls(target: Target, failure: OSError, transcript: Transcript, timeout_s:
 
 
 def _alert_words(transcript: Transcript) -> str:
-    from atom_console.pki.alerts import meaning_of
-
     number = transcript.alerts_in[-1]
     return f"the peer sent TLS alert {number} ({meaning_of(number).name})"
 

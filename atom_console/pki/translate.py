@@ -47,6 +47,10 @@ _SERVER_FAULTS: Final = (
     "signature-weak",
     "strict-x509",
     "trust-missing",
+    "issuer-not-yet-valid",
+    "issuer-eku",
+    "issuer-not-ca",
+    "path-too-long",
 )
 _SILENT_REFUSAL: Final = ("certificate-required", *REFUSED, "tls-required", "peer-closed")
 _UNLOADABLE: Final = (
@@ -56,6 +60,7 @@ _UNLOADABLE: Final = (
     "key-encrypted",
     "key-passphrase-wrong",
     "trust-unparsable",
+    "key-weak",
 )
 
 
@@ -73,19 +78,23 @@ def _when(pattern: str, rule: str, *candidates: str, only: Transport | None = No
 
 # The first that matches wins: files, then the server's certificate, then alerts, then the network.
 _RULES: Final = (
+    # Its advice names ssl.ca.location whatever the fault is.
+    _when(r"broker certificate could not be verified", "server-unverified", *_SERVER_FAULTS, only=Transport.KAFKA),
     # librdkafka names the option that failed.
+    _when(r"no certificate assigned", "certificate-missing"),
     _when(r"key values mismatch", "key-mismatch"),
     _when(r"ssl\.key\.(location|pem).*(no such file|system lib)", "file-missing"),
     _when(r"ssl\.key\.(location|pem).*(bad decrypt|bad password)", "key-passphrase-wrong"),
     _when(
-        r"ssl\.key\.(location|pem)",
+        r"ssl\.key\.(location|pem) failed",
         "pair-unusable",
         *("key-unparsable", "key-encrypted", "key-passphrase-wrong", "key-mismatch", "file-missing"),
     ),
     _when(r"ssl\.certificate\.(location|pem).*(no such file|system lib)", "file-missing"),
-    _when(r"ssl\.certificate\.(location|pem)", "pair-unusable", "certificate-unparsable", "file-missing", "key-weak"),
+    _when(r"ssl\.certificate\.(location|pem) failed", "pair-unusable", "certificate-unparsable", "file-missing",
+          "key-weak"),
     _when(r"ssl\.ca\.(location|pem).*(no such file|system lib|BIO lib)", "file-missing"),
-    _when(r"ssl\.ca\.(location|pem)", "trust-unparsable"),
+    _when(r"ssl\.ca\.(location|pem) failed", "trust-unparsable"),
     _when(r"ssl\.crl\.location", "crl-unparsable", "crl-unparsable", "file-missing"),
     # gRPC loads all of them at once, silently.
     _when(r"empty address list", "pair-unusable", *_UNLOADABLE, only=Transport.FLIGHT),
@@ -93,11 +102,11 @@ _RULES: Final = (
     _when(r"self.signed certificate in certificate chain", "issuer-unknown"),
     _when(r"self.signed certificate", "self-signed"),
     _when(r"unable to get (local )?issuer certificate|unable to verify the first certificate", "issuer-not-found",
-          "intermediate-missing", "issuer-unknown"),
+          "intermediate-missing", "issuer-unknown", "issuer-signature", "trust-missing"),
     _when(r"certificate signature failure", "issuer-signature"),
-    _when(r"not yet valid", "not-yet-valid"),
-    _when(r"certificate has expired", "expired"),
-    _when(r"(unsuitable|unsupported) certificate purpose", "eku-server"),
+    _when(r"not yet valid", "server-unverified", "not-yet-valid", "issuer-not-yet-valid"),
+    _when(r"certificate has expired", "server-unverified", "expired", "issuer-expired"),
+    _when(r"(unsuitable|unsupported) certificate purpose", "server-unverified", "eku-server", "issuer-eku"),
     _when(r"(permitted|excluded) subtree violation", "name-constraint"),
     _when(r"path length constraint exceeded", "path-too-long"),
     _when(r"invalid CA certificate", "issuer-not-ca"),
@@ -108,7 +117,7 @@ _RULES: Final = (
     _when(r"md too weak", "signature-weak"),
     _when(r"Hostname Verification Check failed|hostname mismatch", "name-mismatch", "name-mismatch", "san-missing"),
     _when(r"IP address mismatch", "address-mismatch", "address-mismatch", "san-missing"),
-    _when(r"broker certificate could not be verified", "server-unverified", *_SERVER_FAULTS, only=Transport.KAFKA),
+    _when(r"certificate verify failed", "server-unverified", *_SERVER_FAULTS),
     # The wire.
     _when(r"wrong version number|http request|packet length too long|record layer failure", "plaintext-peer"),
     _when(r"unsupported protocol|no protocols available", "no-common-version"),
