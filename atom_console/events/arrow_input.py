@@ -179,7 +179,8 @@ def _row_found(array: Any, row: int, name: str) -> str:
         return f"{len(array[row].as_py())} bytes"
     if name not in _WIRE:
         return "bytes that are not UTF-8"
-    return f"{array.type} {array[row]}"
+    scalar = array[row]
+    return f"{array.type} {scalar.value if hasattr(scalar, 'value') else scalar}"  # a time beyond datetime has no str
 
 
 def molecule_arrays(columns: Any) -> tuple[int, dict[str, Any]]:

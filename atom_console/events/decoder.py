@@ -328,13 +328,13 @@ class Decoder:
 
 def _long(r: Reader, q: int, n: int, text: bool) -> str | bytes:
     """A long string or byte vector at `q`; kept by position, so that shared ones do not multiply."""
+    if q + n > r.size:
+        raise _FaultError
     r.charge(n, q)
     known = r.long_texts.get((q, text))
     if known is not None:
         return known
     raw = r.buffer[q : q + n]
-    if len(raw) != n:
-        raise _FaultError
     value: str | bytes = raw.decode() if text else raw
     r.long_texts[q, text] = value
     return value
