@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -31,6 +32,7 @@ class MemorySink:
 class MemoryJournal:
     def __init__(self) -> None:
         self.rows: dict[int, JournalEntry] = {}
+        self._numbers = count(1)
         self.commits = 0
         self.broken = False
 
@@ -38,7 +40,7 @@ class MemoryJournal:
         if self.broken:
             raise OSError("no space left on device")
         self.commits += 1
-        ids = range(len(self.rows) + 1, len(self.rows) + 1 + len(entries))
+        ids = [next(self._numbers) for _ in entries]
         self.rows.update(zip(ids, entries, strict=True))
         return ids
 

@@ -528,7 +528,8 @@ def test_a_warm_up_without_a_broker_says_so() -> None:
 
 # Whatever happens.
 
-INJECTED = [row.code for row in rows() if row.code not in {-181, -150}]
+# UNKNOWN_PRODUCER_ID makes the mock forget what it has answered before.
+INJECTED = [row.code for row in rows() if row.name not in {"_SSL", "_FATAL", "UNKNOWN_PRODUCER_ID"}]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -551,7 +552,11 @@ def test_whatever_happens_accepted_is_acknowledged_plus_captured(
         linger_ms=draw.choice([0, 2]),
         batch_num_messages=draw.choice([1, 7, 1_000]),
         message_timeout_ms=draw.choice([300, 30_000]),
-        properties={"retries": draw.choice(["0", "3"])} if not idempotent else {},
+        # The mock takes the batches behind a refused one, where a broker says OUT_OF_ORDER_SEQUENCE_NUMBER, and then
+        # answers the retry as a duplicate: with idempotence its log is only to be believed with one request in flight.
+        properties={"max.in.flight.requests.per.connection": "1"}
+        if idempotent
+        else {"retries": draw.choice(["0", "3"])},
     )
     sink = MemorySink()
     pub = Publisher(kafka, sink, journal)
