@@ -39,8 +39,9 @@ def safe_text(value: str | bytes, limit: int = 4096) -> str:
         limit: the most characters kept; a longer text ends in `…`.
 
     Returns:
-        Text without C0, C1, bidirectional, invisible or unassigned characters, at most two combining marks a base
-        character, and not longer than `limit`. It holds no newline. It may hold `[`: never give it to a markup parser.
+        Text without C0, C1, bidirectional, invisible or unassigned characters, with no space but the plain one and at
+        most two combining marks a base character, not longer than `limit`. It holds no newline. It may hold `[`: never
+        give it to a markup parser.
     """
     text = _decode(value[: 4 * limit + 4]) if isinstance(value, bytes) else value
     cut = len(text) > limit or (isinstance(value, bytes) and len(value) > 4 * limit + 4)
@@ -72,7 +73,7 @@ def _clean(text: str) -> str:
                 continue
         else:
             combining = 0
-            if category in {"Cs", "Co", "Cn", "Cc", "Cf", "Zl", "Zp"}:
+            if category in {"Cs", "Co", "Cn", "Cc", "Cf", "Zl", "Zp"} or (category == "Zs" and char != " "):
                 out.append(f"<U+{code:04X}>")
                 continue
         out.append(char)

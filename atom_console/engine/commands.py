@@ -1,6 +1,7 @@
 """What an operator can ask of the engine, as values, and what it answers, in the past tense.
 
-A command carries frozen ids or a plan's id, never "what is on the screen": the list may change under the hand.
+A command carries frozen record numbers (`RecordRow.seq`) or a plan's id, never "what is on the screen": the list may
+change under the hand.
 """
 
 from __future__ import annotations
@@ -54,25 +55,25 @@ class ExportRecords(Command):
     """Write dead letters to a file; it is masked as the screen is, unless the profile's clearance allows more."""
 
     changes: ClassVar[bool] = False
-    ids: Sequence[int]
+    seqs: Sequence[int]
     path: Path
     format: Literal["jsonl", "parquet", "spill"] = "jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeState(Command):
-    """Release, quarantine, discard or restore dead letters by their frozen ids, with the reason for the audit."""
+    """Release, quarantine, discard or restore dead letters by their frozen numbers, with the reason for the audit."""
 
     action: Literal["release", "quarantine", "discard", "restore"]
-    ids: Sequence[int]
+    seqs: Sequence[int]
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReplay(Command):
-    """Make the dry run for these ids; nothing is sent."""
+    """Make the dry run for these records; nothing is sent."""
 
-    ids: Sequence[int]
+    seqs: Sequence[int]
     rate_per_s: float | None = None
 
 
@@ -96,7 +97,7 @@ class ControlReplay(Command):
 class CheckUnknown(Command):
     """Look on the broker for records whose outcome is not known; nothing is sent again."""
 
-    ids: Sequence[int] = ()
+    seqs: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
+from atom_console.dlq.filters import Filter
+from atom_console.dlq.record import Group, Page, RecordDetail
 from atom_console.engine.commands import Command, Receipt
 from atom_console.engine.snapshot import EngineSnapshot
 
@@ -18,8 +20,48 @@ class DrainReport:
     saved: bool = True
 
 
+class DeadLetterReader(Protocol):
+    """The reading side of the store (`dlq.reader.Reader`): every call may wait for the disk, and raises AtomError."""
+
+    def page(
+        self,
+        wanted: Filter = ...,
+        *,
+        limit: int = ...,
+        cursor: str | None = ...,
+        order: Literal["newest", "oldest"] = ...,
+    ) -> Page:
+        """One page, in order of arrival."""
+        ...
+
+    def matching(self, wanted: Filter) -> Sequence[tuple[int, int]]:
+        """(seq, version) of every record that matches, oldest first."""
+        ...
+
+    def groups(self, wanted: Filter = ...) -> Sequence[Group]:
+        """Matching records by fingerprint."""
+        ...
+
+    def trend(self, *, minutes: int = ...) -> Mapping[str, Sequence[int]]:
+        """Fingerprint → arrivals a minute."""
+        ...
+
+    def record(self, record_id: str) -> RecordDetail | None:
+        """Everything about one record."""
+        ...
+
+    def change_counter(self) -> int:
+        """Changes when the store did."""
+        ...
+
+
 class EngineLike(Protocol):
     """Owns every long-lived thread; never waits for its reader."""
+
+    @property
+    def dead_letters(self) -> DeadLetterReader | None:
+        """Reads of the profile's store; None where the profile has none."""
+        ...
 
     def snapshot(self) -> EngineSnapshot:
         """The present state. Never blocks: a section that is being read is returned as it last was, with its age."""

@@ -233,6 +233,7 @@ class SessionSection:
     Attributes:
         word: the profile as one word in capitals (`PROD`).
         colour: a colour name or `#rrggbb` that repeats the word.
+        clearance: the bits of `security_mask` that the operator may see.
         confirm: `typed` asks for the number of records before anything is sent or changed.
     """
 
@@ -242,6 +243,7 @@ class SessionSection:
     read_only: bool = False
     confirm: Literal["plain", "typed"] = "plain"
     operator: str | None = None
+    clearance: int = 0
     settings: tuple[SettingRow, ...] = ()
 
 

@@ -34,7 +34,7 @@ from atom_console.ui.loader import Loader
 from atom_console.ui.options import REFRESH_FLOOR_S, UiOptions
 from atom_console.ui.painting import Lines, TerminalFilter
 from atom_console.ui.palette import palette
-from atom_console.ui.rooms.dead_letters import DeadLettersRoom
+from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
 from atom_console.ui.rooms.overview import OverviewRoom
 from atom_console.ui.rooms.room import Room
 from atom_console.ui.rows import Row
@@ -49,6 +49,7 @@ _ROOM_OF_SCOPE: dict[Scope, str] = {
     "detail": "dead-letters",
 }
 INTERRUPTED = 130
+_CLIPBOARD = 74_994  # OSC 52 in xterm, base64 within 100,000 bytes
 
 
 class Frame(Screen[None], inherit_bindings=False):
@@ -217,18 +218,19 @@ class ConsoleApp(App[int]):
 
     def go_to(self, name: str) -> None:
         """Put a room on the stage; it is made when it is first visited."""
+        self.call_later(self._enter, name)
+
+    async def _enter(self, name: str) -> None:
         stage = self.screen_stack[0].query_one("#stage", Container)
-        for room in stage.query(Room):
-            room.display = name == room.ROOM
+        if name != self._room:
+            self.room.left()
         self._room = name
         if not stage.query(f"#room-{name}"):
-            stage.mount(_ROOM_TYPES[name](id=f"room-{name}"))
-        self.call_after_refresh(self._arrived, name)
-
-    def _arrived(self, name: str) -> None:
-        if self._room == name:
-            self.room.take_focus()
-            self.tick()
+            await stage.mount(_ROOM_TYPES[name](id=f"room-{name}"))
+        for room in stage.query(Room):
+            room.display = name == room.ROOM
+        self.room.take_focus()
+        self.tick()
 
     # From a key, the palette or the command line to what it does
 
@@ -249,7 +251,7 @@ class ConsoleApp(App[int]):
             handler(argument)
         elif (room := _ROOM_OF_SCOPE.get(spec.scope)) is not None and room != self._room:
             self.go_to(room)
-            self.call_after_refresh(self.call_after_refresh, self.run_command, spec, argument)
+            self.call_later(self.run_command, spec, argument)
         else:
             self.say(f"{spec.title} does not apply here.", ok=False)
 
@@ -295,6 +297,18 @@ class ConsoleApp(App[int]):
     def report(self, error: AtomError) -> None:
         """A refusal or a failure: the receipt line."""
         self.say(error.what, ok=False, next_step=error.next_step)
+
+    def copy(self, text: str, what: str) -> None:
+        """To the terminal's clipboard. No terminal says whether it took it, so the receipt does not claim it."""
+        if len(text) > _CLIPBOARD:
+            self.say(
+                f"Did not copy {what}: terminals take {_CLIPBOARD:,} characters.",
+                ok=False,
+                next_step="Y saves to a file",
+            )
+            return
+        self.copy_to_clipboard(text)
+        self.say(f"Offered {what} to the terminal's clipboard.", next_step="if it did not take it, Y saves to a file")
 
     def toast(self, text: str, severity: Any = "information") -> None:
         """For what needs eyes once."""

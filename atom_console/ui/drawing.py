@@ -122,8 +122,10 @@ def cut_line(spans: Sequence[Span], width: int) -> Line:
     """The line, at most `width` cells wide; what is cut ends in `…`."""
     out: list[Span] = []
     left = width
-    for span in spans:
+    for span in spans if width > 0 else ():
         length = cell_len(span.text)
+        if not length:
+            continue
         if length > left:
             if left > 0:
                 out.append(Span(fit(span.text, left), span.role))

@@ -19,7 +19,7 @@ from atom_console.ui.commands import bindings
 from atom_console.ui.drawing import Line, Role, Span, fit, line
 from atom_console.ui.loader import Loader
 from atom_console.ui.painting import ROLE_CLASSES, paint
-from atom_console.ui.rows import Cell, Layout, Marks, Row, RowSource, Total, lay_out
+from atom_console.ui.rows import Cell, Layout, ListSource, Marks, Row, RowSource, Total, lay_out
 
 _HEADER = 1
 _GUTTER = 2
@@ -134,10 +134,13 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _request_missing(self) -> None:
         top = self.scroll_offset.y
-        window = range(max(top, 0), min(top + self.page, self.source.total().rows))
+        if not top <= self.cursor < top + self.page:
+            top = self.cursor  # it moved while the table is hidden
+        total = self.source.total()
+        window = range(max(top, 0), min(top + self.page, total.rows))
         if self._loader is None or self._loading or self.failure is not None:
             return
-        if self.source.total().rows and all(self.source.row(i) is not None for i in window):
+        if (total.rows or total.kind == "exact") and all(self.source.row(i) is not None for i in window):
             return
         self._loading = True
         source, start, stop = self.source, max(top - _AHEAD, 0), top + self.page + _AHEAD
@@ -148,6 +151,13 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.failure = error
         if self.is_attached:
             self.sync()
+
+    def fail(self, error: AtomError) -> None:
+        """The rows cannot be read: say so where they would be, and show none that may be wrong."""
+        self.source = ListSource(self.source.columns)
+        self.failure = error
+        self.sync()
+        self._repaint_all()
 
     def reload(self) -> None:
         """Forget a failure and ask again."""
@@ -263,6 +273,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._show_cursor()
         for row in (before, self.cursor):
             self._refresh_row(row)
+        if self.current is None:
+            self._request_missing()
         self.post_message(self.Moved(self))
 
     def move_to_key(self, key: Hashable) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from atom_console.engine.commands import Command, Receipt
-from atom_console.engine.protocol import DrainReport
+from atom_console.engine.protocol import DeadLetterReader, DrainReport
 from atom_console.engine.snapshot import (
     BrokerRow,
     CertificateRow,
@@ -57,7 +57,7 @@ def flowing() -> EngineSnapshot:
     """Everything works, some dead letters wait."""
     return EngineSnapshot(
         taken_at_ms=NOW_MS,
-        session=SessionSection("prod", "PROD", "red", False, "typed", "alice", SETTINGS),
+        session=SessionSection("prod", "PROD", "red", confirm="typed", operator="alice", settings=SETTINGS),
         producer=ProducerSection(
             age_s=0.1,
             mode="async",
@@ -147,7 +147,7 @@ class ScriptedEngine:
         self.answer: Callable[[Command], Receipt] = lambda command: Receipt(f"Did {type(command).__name__}.", NOW_MS)
         self.drained: list[float] = []
         self.stopped = False
-        self.dead_letters = None
+        self.dead_letters: DeadLetterReader | None = None
 
     def snapshot(self) -> EngineSnapshot:
         self.looks += 1

@@ -32,3 +32,6 @@ class Room(Vertical):
     def go_back(self) -> bool:
         """`esc`: undo one step inside the room; False where there is none."""
         return False
+
+    def left(self) -> None:
+        """Another room came on the stage."""
