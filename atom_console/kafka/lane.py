@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from atom_console.kafka.client_config import CLIENT_LOG
+from atom_console.kafka.client_config import CLIENT_LOG, ClientConfigError
 from atom_console.kafka.error_book import LOG
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Lane:
         properties: of the producer.
         on_error: takes errors of the client (`error_cb` and whatever `poll` raises).
         on_statistics: takes librdkafka's statistics, as JSON text.
+
+    Raises:
+        ClientConfigError: librdkafka refuses the properties.
     """
 
     def __init__(
@@ -50,7 +53,13 @@ class Lane:
         self._on_error = on_error
         self._retired: list[_Retired] = []
         self.renewals = 0
-        self._start()
+        try:
+            self._start()
+        except KafkaException as raised:
+            raise ClientConfigError(
+                f"librdkafka refuses the Kafka settings: {raised.args[0].str()}",
+                next_step="correct the setting or the property that it names; `config show --origin` says where it is",
+            ) from None
 
     @property
     def outstanding(self) -> int:
