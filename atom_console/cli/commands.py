@@ -20,6 +20,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "produce": Entry("atom_console.cli.produce_commands:produce", "Publish events from a file or a pipe."),
+    "dlq": Entry("atom_console.cli.dlq_commands:dlq", "Dead letters: list, group, look at, check."),
     "events": Entry("atom_console.cli.events_commands:events", "JSON Lines to FlatBuffers and back; verify them."),
     "bench": Entry("atom_console.cli.bench_command:bench", "The budgets, measured beside their baselines."),
     "config": Entry("atom_console.cli.config_commands:config", "Settings, and where each came from."),

@@ -1,0 +1,196 @@
+"""From what the rooms report to the sections of a snapshot: pure functions, no clock and no I/O of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atom_console.dlq.errors import StoreDamagedError, StoreVersionError
+from atom_console.dlq.health import Health, HealthState
+from atom_console.engine.cluster_watch import ClusterFacts
+from atom_console.engine.dlq_watch import StoreFacts
+from atom_console.engine.poller import Reading
+from atom_console.engine.snapshot import (
+    ClusterSection,
+    Connection,
+    DeadLetterSection,
+    ErrorRow,
+    Latency,
+    LeaseRow,
+    ProducerSection,
+    Series,
+    SessionSection,
+    SettingRow,
+    StoreState,
+)
+from atom_console.errors import AtomError
+from atom_console.kafka.reachability import BrokerUnreachableError
+from atom_console.kafka.snapshots import PublisherSnapshot
+from atom_console.metrics import RateSnapshot
+
+if TYPE_CHECKING:
+    from atom_console.config import Loaded
+    from atom_console.dlq.record import Lease, Stats
+
+_LATENCY_WINDOW_S = 60.0
+_NS_PER_MS = 1_000_000
+_HEALTH_STATES: dict[HealthState, StoreState] = {
+    HealthState.OK: "ok",
+    HealthState.SIZE_CAP: "full",
+    HealthState.LOW_DISK: "full",
+    HealthState.SPILLING: "locked",
+    HealthState.FAILED: "locked",
+}
+
+
+def session_section(loaded: Loaded) -> SessionSection:
+    """Whose console it is; settings with their origins, secrets hidden."""
+    from atom_console.config import dotted
+
+    settings = loaded.settings
+    return SessionSection(
+        profile=settings.profile,
+        word=settings.word,
+        colour=settings.colour,
+        read_only=settings.read_only,
+        confirm=settings.confirm,
+        operator=None,
+        settings=tuple(
+            SettingRow(key, str(value), str(loaded.origins.get(key, "default"))) for key, value in dotted(settings)
+        ),
+    )
+
+
+def producer_section(
+    seen: PublisherSnapshot, loaded: Loaded, wire: RateSnapshot, p99: tuple[float | None, ...]
+) -> ProducerSection:
+    """The embedded producer; `wire` counts its bytes on the wire, `p99` is its latency once a second, oldest first."""
+    kafka = loaded.settings.kafka
+    statistics = seen.statistics
+    ack = Latency(
+        p50_ms=seen.ack.p50_ms,
+        p99_ms=seen.ack.p99_ms,
+        max_ms=seen.ack.max_ms,
+        window_s=_LATENCY_WINDOW_S,
+        samples=seen.ack.count,
+        p99_history=p99,
+    )
+    return ProducerSection(
+        age_s=0.0,
+        mode=seen.mode,
+        compression=kafka.compression,
+        compression_ratio=None if statistics is None else statistics.compression_ratio,
+        linger_ms=kafka.linger_ms,
+        idempotent=kafka.idempotence,
+        in_per_s=_series(seen.accepted_rate),
+        acked_per_s=_series(seen.acked_rate),
+        wire_bytes_per_s=_series(wire),
+        ack=ack,
+        queue_depth=seen.in_flight,
+        queue_limit=seen.queue_max_messages,
+        in_flight=None if statistics is None else sum(broker.outstanding for broker in statistics.brokers),
+        accepted=seen.accepted,
+        acked=seen.acked,
+        captured=seen.captured,
+        errors_by_class=tuple((str(name), count) for name, count in seen.captured_by_class.items()),
+    )
+
+
+def dead_letter_section(
+    reading: Reading[StoreFacts], health: Health | None, fault: AtomError | None, now_s: float, max_bytes: int
+) -> DeadLetterSection:
+    """The store.
+
+    Args:
+        reading: from the store's watch.
+        health: of our own open store, or None where it is not open (read-only, or it could not be opened).
+        fault: why it could not be opened.
+        now_s: `time.monotonic()`.
+        max_bytes: its cap.
+    """
+    state, detail, next_step = _store_state(reading, health, fault)
+    facts = reading.value
+    if facts is None:
+        return DeadLetterSection(None, state, detail, next_step, limit_bytes=max_bytes)
+    stats = facts.stats
+    return DeadLetterSection(
+        age_s=reading.age_s(now_s),
+        state=state,
+        detail=detail,
+        next_step=next_step,
+        total=stats.depth,
+        by_state=tuple(stats.by_state.items()),
+        oldest_at_ms=stats.oldest_at,
+        last_at_ms=facts.last_at_ms,
+        growth_per_min=Series(stats.growth_per_s * 60, facts.growth),
+        size_bytes=stats.file_bytes,
+        limit_bytes=max_bytes,
+        free_bytes=stats.free_bytes,
+        groups=facts.groups,
+        lease=_lease(stats),
+    )
+
+
+def _store_state(
+    reading: Reading[StoreFacts], health: Health | None, fault: AtomError | None
+) -> tuple[StoreState, str | None, str | None]:
+    error = reading.error or fault
+    if error is not None:
+        damaged = isinstance(error, StoreDamagedError | StoreVersionError)
+        return "corrupt" if damaged else "locked", error.what, error.next_step
+    if health is not None and health.state is not HealthState.OK:
+        return _HEALTH_STATES[health.state], health.sentence, health.next_step
+    return "ok", None, None
+
+
+def _lease(stats: Stats) -> LeaseRow | None:
+    if not stats.leases:
+        return None
+    lease: Lease = stats.leases[0]
+    return LeaseRow(owner=lease.owner, host=lease.host, run_id=lease.purpose or None)
+
+
+def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) -> ClusterSection:
+    """The brokers; the last facts stay, with their age, while they cannot be reached."""
+    facts = reading.value
+    since_s = None if reading.since_s is None else now_s - reading.since_s
+    if reading.error is None:
+        connection = Connection("connecting" if facts is None else "connected", since_s, address=servers)
+    else:
+        error = reading.error
+        known = isinstance(error, BrokerUnreachableError)
+        connection = Connection(
+            "disconnected",
+            since_s,
+            retry_in_s=None,
+            reason=error.cause if known else error.what,  # type: ignore[attr-defined]  # `known` says so
+            address=error.address if known else servers,  # type: ignore[attr-defined]  # `known` says so
+        )
+    if facts is None:
+        return ClusterSection(connection=connection, name=servers)
+    return ClusterSection(
+        age_s=reading.age_s(now_s),
+        name=facts.cluster_id,
+        cluster_id=facts.cluster_id,
+        connection=connection,
+        brokers=facts.brokers,
+        topics=facts.topics,
+    )
+
+
+def error_rows(seen: PublisherSnapshot) -> tuple[ErrorRow, ...]:
+    """The last kinds of error, newest first."""
+    return tuple(
+        ErrorRow(
+            at_ms=error.last_ns // _NS_PER_MS,
+            count=error.count,
+            name=error.name,
+            where=error.topic or "",
+            meaning=error.meaning,
+            next_step=error.next_step,
+        )
+        for error in seen.recent_errors
+    )
+
+
+def _series(rate: RateSnapshot) -> Series:
+    return Series(None if rate.per_s is None else float(rate.per_s), tuple(map(float, rate.history)))
