@@ -15,6 +15,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from atom_console.events import rules
@@ -23,6 +24,7 @@ from atom_console.events.layout import EVENT_FIELDS, HASH_BYTES, MOLECULE_FIELDS
 from atom_console.events.model import AtomEvent, EventType, Molecule
 from atom_console.times import format_ns, parse_ns
 
+_OURS: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-fA-F]*", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,24})", re.ASCII)
 _NAN_BITS: Final = re.compile(r"nan:([0-9a-f]{16})", re.ASCII | re.IGNORECASE)
@@ -84,7 +86,12 @@ def to_json(event: AtomEvent) -> dict[str, Any]:
 
 def to_line(event: AtomEvent) -> str:
     """`to_json` as one line, without the newline."""
-    return json.dumps(to_json(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _encoder().encode(to_json(event))
+
+
+@cache
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _load(line: bytes | str) -> object:
@@ -93,7 +100,7 @@ def _load(line: bytes | str) -> object:
     except UnicodeDecodeError as error:
         raise EncodeError("", f"byte 0x{error.object[error.start]:02x} at {error.start}", "JSON in UTF-8") from None
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _decoder().decode(text)
     except json.JSONDecodeError as error:
         found = "an empty line" if not text.strip() else f"{error.msg} at column {error.colno}"
         raise EncodeError("", found, "one JSON object a line") from None
@@ -101,6 +108,11 @@ def _load(line: bytes | str) -> object:
         raise EncodeError("", "JSON nested without end", "one JSON object a line") from None
     except ValueError:
         raise EncodeError("", "a number of thousands of digits", "64-bit numbers") from None
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -140,15 +152,21 @@ _TIMES: Final = "an RFC 3339 time with its zone, or integer Unix nanoseconds"
 
 
 def _read_time(value: object, path: str) -> int:
-    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+    if isinstance(value, str) and ("-" in value[1:] or not _DECIMAL.fullmatch(value)):
         try:
-            time = parse_ns(value)
+            time = _second_ns(value[:19]) + int(value[20:29]) if _OURS.fullmatch(value) else parse_ns(value)
         except ValueError as error:
             raise EncodeError(path, f"{_short(value)} ({error})", _TIMES) from None
         if not rules.INT64[0] <= time <= rules.INT64[1]:
             raise EncodeError(path, format_ns(time), "a time from 1677-09-21 to 2262-04-11")
         return time
     return rules.integer(_plain_integer(value, path, _TIMES), path, rules.INT64, _TIMES)
+
+
+@lru_cache(maxsize=4096)
+def _second_ns(second: str) -> int:
+    """The whole second of a time in our own form; those of a file are mostly near each other."""
+    return parse_ns(second + "Z")
 
 
 def _read_mask(value: object, path: str) -> int:
@@ -257,6 +275,18 @@ def _document(source: object, names: tuple[str, ...], writers: Mapping[str, Call
     return document
 
 
+def _write_time(value: int) -> str:
+    if not rules.INT64[0] <= value <= rules.INT64[1]:
+        return format_ns(value)
+    second, nano = divmod(value, 1_000_000_000)
+    return f"{_second_text(second)}.{nano:09d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return format_ns(second * 1_000_000_000).removesuffix(".000000000Z")
+
+
 def _write_type(value: int) -> str | int:
     member = _TYPE_NAMES.get(value)
     return value if member is None else member
@@ -272,12 +302,12 @@ def _write_number(value: float) -> float | str:
 
 
 _TYPE_NAMES: Final = {member.value: member.name for member in EventType}
-_EVENT_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {"timestamp": format_ns, "type": _write_type}
+_EVENT_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {"timestamp": _write_time, "type": _write_type}
 _MOLECULE_WRITERS: Final[dict[str, Callable[[Any], Any]]] = {
     "coordinate_hash": bytes.hex,
     "numeric_value": _write_number,
-    "date_value": format_ns,
-    "timestamp": format_ns,
+    "date_value": _write_time,
+    "timestamp": _write_time,
 }
 
 _JSON_KINDS: Final = {dict: "an object", list: "an array", str: "a string", type(None): "null"}

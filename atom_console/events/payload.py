@@ -90,13 +90,10 @@ def headers(event: AtomEvent) -> list[tuple[str, bytes]]:
     Raises:
         EncodeError: a trace id that is not text.
     """
-    kind = b"%d" % (event.type or 0)
-    trace_id = event.trace_id
-    if trace_id is None:
-        return [("type", kind)]
-    if type(trace_id) is str and trace_id.isascii():
-        return [("trace_id", trace_id.encode()), ("type", kind)]
-    return [("trace_id", rules.text(trace_id, "trace_id")), ("type", kind)]
+    kind = ("type", b"%d" % (event.type or 0))
+    if event.trace_id is None:
+        return [kind]
+    return [("trace_id", rules.text(event.trace_id, "trace_id")), kind]
 
 
 def headers_of(value: bytes) -> list[tuple[str, bytes]]:
