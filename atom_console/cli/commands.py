@@ -19,9 +19,12 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
+    "console": Entry("atom_console.cli.console_command:console", "The screen; also what runs without a command."),
     "produce": Entry("atom_console.cli.produce_commands:produce", "Publish events from a file or a pipe."),
+    "topics": Entry("atom_console.cli.topics_command:topics", "Topics, rates, partitions, consumer lag."),
     "dlq": Entry("atom_console.cli.dlq_commands:dlq", "Dead letters: list, group, look at, check."),
     "events": Entry("atom_console.cli.events_commands:events", "JSON Lines to FlatBuffers and back; verify them."),
+    "sandbox": Entry("atom_console.cli.sandbox_command:sandbox", "Hold the embedded cluster open for scripts."),
     "bench": Entry("atom_console.cli.bench_command:bench", "The budgets, measured beside their baselines."),
     "config": Entry("atom_console.cli.config_commands:config", "Settings, and where each came from."),
 }

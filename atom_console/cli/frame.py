@@ -60,13 +60,9 @@ class CliContext:
         """
         return self.loaded.settings
 
-    def overridden(self, overrides: Iterable[str]) -> Settings:
-        """The settings with a command's own options on top, as `KEY=VALUE` texts; use it in place of `settings()`.
-
-        Raises:
-            ConfigError: values that cannot be used.
-        """
-        return replace(self, overrides=(*self.overrides, *overrides)).settings()
+    def overridden(self, overrides: Iterable[str]) -> CliContext:
+        """The same invocation with a command's own options on top of its settings, as `KEY=VALUE` texts."""
+        return replace(self, overrides=(*self.overrides, *overrides))
 
 
 pass_context = click.make_pass_decorator(CliContext)

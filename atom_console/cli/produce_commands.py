@@ -72,7 +72,7 @@ def produce(
     overrides = [f"dlq.mode={mode}"] if mode else []
     overrides += [f"kafka.preset={preset}"] if preset else []
     overrides += [f"kafka.topic={topic}"] if topic else []
-    settings = cli.overridden(overrides)
+    settings = cli.overridden(overrides).settings()
     if settings.read_only:
         from atom_console.errors import RefusedError
 

@@ -13,6 +13,8 @@ from atom_console.events import DecodeError, decode
 from atom_console.events.jsonl import to_json
 from atom_console.events.masking import hidden
 
+_EVERY_BIT = 0xFFFF_FFFF_FFFF_FFFF
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -44,8 +46,9 @@ class View:
 def view(record: RecordDetail, clearance: int, *, reveal: bool = False) -> View:
     """What an operator with this clearance may see; everything with `reveal`, which the caller puts into the audit.
 
-    A payload that is no event is masked as a whole: nobody can tell what is in it.
+    A payload that is no event is masked as a whole, as nobody can tell what is in it, unless the clearance has every bit.
     """
+    reveal = reveal or clearance & _EVERY_BIT == _EVERY_BIT
     value = record.current.value
     event, masked, undecodable = _event(value, clearance, reveal)
     whole = reveal or value is None or (undecodable is None and not masked)

@@ -9,6 +9,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final
 
 from atom_console.config import paths
+from atom_console.dlq.reader import Reader
 from atom_console.engine import sections, sources
 from atom_console.engine.cluster_watch import TICK_S as CLUSTER_TICK_S
 from atom_console.engine.cluster_watch import ClusterFacts, ClusterWatch
@@ -66,12 +67,18 @@ class Engine:
         self._drained: DrainReport | None = None
         self._ending = Lock()
         directory = paths.dlq_dir(self._settings)
+        self._reader = Reader(directory)
         store_watch = StoreWatch(directory, LastLook(directory))
         self._store: Poller[StoreFacts] = Poller("store-watch", store_watch.read, STORE_TICK_S, store_watch.close)
         cluster_watch = ClusterWatch(self._settings.kafka)
         self._cluster: Poller[ClusterFacts] = Poller(
             "cluster-watch", cluster_watch.read, CLUSTER_TICK_S, cluster_watch.close
         )
+
+    @property
+    def dead_letters(self) -> Reader:
+        """Reads of the profile's store; a missing store reads as empty."""
+        return self._reader
 
     def start(self) -> None:
         """Start the threads."""

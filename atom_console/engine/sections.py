@@ -53,7 +53,7 @@ def session_section(loaded: Loaded) -> SessionSection:
         colour=settings.colour,
         read_only=settings.read_only,
         confirm=settings.confirm,
-        operator=None,
+        clearance=settings.clearance,
         settings=tuple(
             SettingRow(key, str(value), str(loaded.origins.get(key, "default"))) for key, value in dotted(settings)
         ),

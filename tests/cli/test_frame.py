@@ -305,7 +305,7 @@ def test_settings_are_read_once_an_invocation() -> None:
     context = CliContext(overrides=("kafka.topic=a",))
     assert context.settings() is context.settings()
     assert context.settings().kafka.topic == "a"
-    assert context.overridden(["kafka.topic=b"]).kafka.topic == "b"
+    assert context.overridden(["kafka.topic=b"]).settings().kafka.topic == "b"
     assert context.settings().kafka.topic == "a"
 
 

@@ -1,0 +1,51 @@
+"""`console`: the screen, the one command that loads Textual."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from atom_console.cli.frame import CliContext, Command, pass_context
+
+
+@click.command(cls=Command, examples=("atom-console", "atom-console --profile prod --read-only console"))
+@click.option(
+    "--mouse/--no-mouse", default=None, help="Give the program the mouse; off keeps the terminal's selection."
+)
+@click.option("--theme", metavar="NAME", help="dark, light, high-contrast, mono, or one of your own.")
+@pass_context
+def console(cli: CliContext, mouse: bool | None, theme: str | None) -> int:
+    """Open the screen: live throughput, dead letters, Flight, schemas, certificates.
+
+    Leaves with 0 after `q`; 130, 143 or 129 after ctrl-c, SIGTERM or a closed terminal, always after a drain.
+    """
+    from atom_console.ui.terminal import require_terminal
+
+    require_terminal(os.environ)
+    overrides = [f"ui.theme={theme}"] if theme else []
+    overrides += [f"ui.mouse={str(mouse).lower()}"] if mouse is not None else []
+    return open_screen(cli.overridden(overrides))
+
+
+def open_screen(cli: CliContext) -> int:
+    """The screen on an engine of the invocation's settings; the exit code."""
+    from atom_console.config import paths
+    from atom_console.engine.engine import Engine
+    from atom_console.ui.options import options_from
+    from atom_console.ui.terminal import run_console
+
+    settings = cli.settings()
+    ui = settings.ui
+    options = options_from(
+        refresh_s=ui.refresh_s,
+        theme=ui.theme,
+        mouse=ui.mouse,
+        keymap=ui.keymap,
+        ascii_terminal=ui.ascii,
+        config_dir=paths.config_dir(),
+        environ=os.environ,
+    )
+    engine = Engine(cli.loaded)
+    engine.start()
+    return run_console(engine, options, log_file=paths.log_file(settings))
