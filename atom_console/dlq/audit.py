@@ -1,7 +1,7 @@
 """The audit chain: who did what to which records, each row sealed by the hash of the one before.
 
-A row's hash is SHA-256 over the previous hash and the row as compact JSON (`row_bytes`), so that any language can verify
-an export. Triggers refuse updates, deletions and rows anywhere but at the end; a chain is tamper-evident, not
+A row's hash is SHA-256 over the previous hash and the row as compact JSON (`row_bytes`), so that any language can
+verify an export. Triggers refuse updates, deletions and rows anywhere but at the end; a chain is tamper-evident, not
 tamper-proof: who can write the file can also rebuild it, so keep the last hash elsewhere.
 """
 
@@ -107,7 +107,7 @@ def append(
         first_seq, last_seq, before_sha.hex(), after_sha.hex(), reason,
     )  # fmt: skip
     stored: tuple[object, ...] = (*row[:12], before_sha, after_sha, reason, previous, row_hash(previous, row))
-    conn.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", stored)  # type: ignore[arg-type]
+    conn.execute("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", stored)
     conn.executemany("INSERT OR IGNORE INTO audit_record VALUES (?, ?)", ((seq, number) for seq in seqs))
     return number
 

@@ -19,8 +19,9 @@ def differences(conn: apsw.Connection, limit: int = 20) -> list[str]:
         " WHERE r.n IS NOT k.n OR r.bytes IS NOT k.bytes LIMIT ?"
     )
     return [
-        f"cohort {cohort}, {state}: counted {kept or 0} records of {kept_bytes or 0} bytes, there are {real or 0} of {size or 0}"
-        for cohort, state, real, kept, size, kept_bytes in conn.execute(query, (limit,))
+        f"cohort {cohort}, {state}: counted {kept or 0} records of {kept_size or 0} bytes,"
+        f" there are {n or 0} of {size or 0}"
+        for cohort, state, n, kept, size, kept_size in conn.execute(query, (limit,))
     ]
 
 

@@ -20,6 +20,11 @@ _CHECKPOINT_PAGES: Final = 4_096
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 """What SQLite raises when the file itself is damaged."""
 
+_TROUBLE: Final = (
+    *DAMAGE, apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.IOError,
+    apsw.PermissionsError, apsw.AuthError, apsw.NoMemError, apsw.ConnectionClosedError,
+)  # fmt: skip
+
 
 def open_writer(path: Path, *, sync: Sync, max_bytes: int) -> apsw.Connection:
     """The read-write connection of a process. The file must exist (possibly empty).
@@ -128,6 +133,11 @@ def quick_check(conn: apsw.Connection, *, budget_s: float | None) -> str | None:
     finally:
         conn.set_progress_handler(None)
     return None if found == "ok" else str(found)
+
+
+def in_trouble(error: apsw.Error) -> bool:
+    """Whether the database as a whole is in trouble, not the statement or the row."""
+    return isinstance(error, _TROUBLE)
 
 
 def explain(error: apsw.Error, path: Path) -> StoreUnavailableError:

@@ -2,17 +2,18 @@
 
 The shape follows from the questions asked of it at a million records:
 
-- `cohort` holds what many records share (origin, class, code, topics, tenant, fingerprint); a record points at it. Every
-  filter of the command line but key, event id and time is a choice of cohorts and states, so one index serves them all.
-- `tally` counts records and bytes by cohort and state. Capture adds to it once a batch, in its own transaction (measured:
-  a trigger a row costs a third of the capture rate); whatever changes or deletes a record later goes through triggers, so
-  no caller can forget. `arrival` keeps arrivals by minute, and which rows a minute spans.
-- `payload` is what came, as it came, and can never be updated; an edit is a row of `revision`. `provenance` is what only a
-  dead letter of others has: its place in a DLQ topic, its headers there, the stack.
-- The hot path has no foreign keys and no `IN` list in a CHECK (measured: 2 of 9 µs a row); `check` looks for orphans, and
-  the trigger `record_gone` deletes what belongs to a record.
-- `lookup` finds key and event id. Random hashes would cost most of the capture rate (measured: 112k → 17k rows/s), so it is
-  filled in sorted batches when the writer is idle; rows above `meta.lookup_through` are scanned instead.
+- `cohort` holds what many records share (origin, class, code, topics, tenant, fingerprint); a record points at it.
+  Every filter of the command line but key, event id and time is a choice of cohorts and states, so one index serves
+  them all.
+- `tally` counts records and bytes by cohort and state. Capture adds to it once a batch, in its own transaction
+  (measured: a trigger a row costs a third of the capture rate); whatever changes or deletes a record later goes
+  through triggers, so no caller can forget. `arrival` keeps arrivals by minute, and which rows a minute spans.
+- `payload` is what came, as it came, and can never be updated; an edit is a row of `revision`. `provenance` is what
+  only a dead letter of others has: its place in a DLQ topic, its headers there, the stack.
+- The hot path has no foreign keys and no `IN` list in a CHECK (measured: 2 of 9 µs a row); `check` looks for orphans,
+  and the trigger `record_gone` deletes what belongs to a record.
+- `lookup` finds key and event id. Random hashes would cost most of the capture rate (measured: 112k → 17k rows/s), so
+  it is filled in sorted batches when the writer is idle; rows above `meta.lookup_through` are scanned instead.
 - `audit` is append-only and hash-chained, by trigger.
 """
 

@@ -12,22 +12,22 @@ from atom_console.dlq.states import initial_state
 if TYPE_CHECKING:
     import apsw
 
-ROW_SELECT: Final = (
-    "SELECT r.seq, r.id, r.state, r.state_reason, c.err_class, c.err_code, c.err_name, c.dest_topic, substr(p.key, 1, 64),"
-    " c.tenant_id, r.event_id, r.event_type, r.captured_at, r.size_bytes, r.attempts, r.maybe_persisted, c.origin,"
-    " c.fingerprint, c.label, r.version, coalesce(o.loops, 0), r.run_id"
+_JOINED: Final = (
     " FROM record r JOIN cohort c ON c.id = r.cohort JOIN payload p ON p.seq = r.seq"
     " LEFT JOIN provenance o ON o.seq = r.seq"
+)
+ROW_SELECT: Final = (
+    "SELECT r.seq, r.id, r.state, r.state_reason, c.err_class, c.err_code, c.err_name, c.dest_topic,"
+    " substr(p.key, 1, 64), c.tenant_id, r.event_id, r.event_type, r.captured_at, r.size_bytes, r.attempts,"
+    f" r.maybe_persisted, c.origin, c.fingerprint, c.label, r.version, coalesce(o.loops, 0), r.run_id{_JOINED}"
 )
 """Everything `read_row` needs; add a WHERE."""
 
 _REST: Final = (
-    "SELECT c.cluster_id, c.stage, r.component, p.err_message, o.err_stack, r.payload_kind, r.event_ts, r.orig_partition,"
-    ' o.orig_offset, r.orig_timestamp, o.ts_type, c.dlq_topic, o.partition, o."offset", o.timestamp, o.headers, r.state_at,'
-    " r.next_attempt_at, o.parent_id, r.delivered_partition, r.delivered_offset, r.delivered_at, o.warnings, p.key,"
-    " p.value, p.headers, p.sha256, r.captured_at"
-    " FROM record r JOIN cohort c ON c.id = r.cohort JOIN payload p ON p.seq = r.seq"
-    " LEFT JOIN provenance o ON o.seq = r.seq WHERE r.seq = ?"
+    "SELECT c.cluster_id, c.stage, r.component, p.err_message, o.err_stack, r.payload_kind, r.event_ts,"
+    ' r.orig_partition, o.orig_offset, r.orig_timestamp, o.ts_type, c.dlq_topic, o.partition, o."offset",'
+    " o.timestamp, o.headers, r.state_at, r.next_attempt_at, o.parent_id, r.delivered_partition, r.delivered_offset,"
+    f" r.delivered_at, o.warnings, p.key, p.value, p.headers, p.sha256, r.captured_at{_JOINED} WHERE r.seq = ?"
 )
 _AUDIT: Final = (
     "SELECT seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, lower(hex(before_sha)),"
@@ -39,11 +39,11 @@ _AUDIT: Final = (
 
 def read_row(row: tuple[Any, ...]) -> RecordRow:
     """One row of `ROW_SELECT`."""
-    seq, raw_id, state, reason, err_class, *rest = row
+    seq, raw_id, state, reason, err_class = row[:5]
     if reason is None:
         reason = initial_state(err_class)[1]
-    maybe = bool(rest[10])
-    return RecordRow(seq, id_text(raw_id), state, reason, err_class, *rest[:10], maybe, *rest[11:])
+    values = (seq, id_text(raw_id), state, reason, err_class, *row[5:15], bool(row[15]), *row[16:])
+    return RecordRow(*values)
 
 
 def read_detail(conn: apsw.Connection, raw_id: bytes) -> RecordDetail | None:
@@ -54,21 +54,21 @@ def read_detail(conn: apsw.Connection, raw_id: bytes) -> RecordDetail | None:
     row = read_row(found)
     rest: tuple[Any, ...] = conn.execute(_REST, (row.seq,)).fetchone()  # type: ignore[assignment]  # joined above
     headers, warnings, payload = rest[15], rest[22], rest[23:27]
-    return RecordDetail(
+    values = (
         row,
         *rest[:15],
         () if headers is None else decode_headers(headers),
         *rest[16:22],
         tuple(warnings.split("\n")) if warnings else (),
-        (_revision(0, *payload, "", "", rest[27]), *_revisions(conn, row.seq)),
+        (_revision((0, *payload, "", "", rest[27])), *_revisions(conn, row.seq)),
         tuple(_attempts(conn, row.seq)),
         tuple(AuditEntry(*entry) for entry in conn.execute(_AUDIT, (row.seq,))),
     )
+    return RecordDetail(*values)
 
 
-def _revision(
-    rev: int, key: bytes | None, value: bytes | None, headers: bytes, sha: bytes, author: str, reason: str, at: int
-) -> Revision:
+def _revision(row: tuple[Any, ...]) -> Revision:
+    rev, key, value, headers, sha, author, reason, at = row
     return Revision(rev, key, value, decode_headers(headers), sha.hex(), author, reason, at)
 
 
@@ -76,7 +76,7 @@ def _revisions(conn: apsw.Connection, seq: int) -> list[Revision]:
     query = (
         "SELECT rev, key, value, headers, sha256, author, reason, created_at FROM revision WHERE seq = ? ORDER BY rev"
     )
-    return [_revision(*row) for row in conn.execute(query, (seq,))]
+    return [_revision(row) for row in conn.execute(query, (seq,))]
 
 
 def _attempts(conn: apsw.Connection, seq: int) -> list[Attempt]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 REFUSE_AT: Final = 0.95
 SPILL_AT: Final = 0.99
-"""Shares of the size cap: from the first on no new event is taken in, and accepted ones use the reserve; from the second
-on they go to the spill file, so that changes of state, and with them a replay, always find room."""
+"""Shares of the size cap: from the first on no new event is taken in, and accepted ones use the reserve; from the
+second on they go to the spill file, so that changes of state, and with them a replay, always find room."""
 
 
 class StoreSettings(Protocol):

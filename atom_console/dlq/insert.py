@@ -1,8 +1,9 @@
 """The one way into the tables `record` and `payload`: a batch, with its cohorts, counters and audit row.
 
 The caller holds the transaction. Counters are added up here and written once a batch, because a trigger a row costs a
-third of the capture rate; later changes of a record are counted by triggers (see `ddl.py`). Rows go in as few statements
-of many rows: each statement gives up the interpreter lock once, and a busy producer thread may keep it for 5 ms each time.
+third of the capture rate; later changes of a record are counted by triggers (see `ddl.py`). Rows go in as few
+statements of many rows: each statement gives up the interpreter lock once, and a busy producer thread may keep it for
+5 ms each time.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _RECORD: Final = (
 )
 _PAYLOAD: Final = "seq, key, value, headers, sha256, err_message"
 _COHORT: Final = (
-    "INSERT INTO cohort (ident, fingerprint, fp_version, label, origin, err_class, err_code, err_name, stage, cluster_id,"
-    " dest_topic, dlq_topic, tenant_id, first_seen, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO cohort (ident, fingerprint, fp_version, label, origin, err_class, err_code, err_name, stage,"
+    " cluster_id, dest_topic, dlq_topic, tenant_id, first_seen, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _SEEN: Final = "UPDATE cohort SET first_seen = min(first_seen, ?), last_seen = max(last_seen, ?) WHERE id = ?"
 _TALLY: Final = (
@@ -101,9 +102,9 @@ class Prepared:
             state = r.state or first_state(trouble.err_class)
             cohort = (trouble, r.tenant_id)
             rows += (
-                None, r.id, None, state, r.state_reason, now_ms, at, size, r.payload_kind, 1 if r.maybe_persisted else 0,
-                trouble.component, None if key is None else key_hash(key), r.event_id, r.event_type, r.event_ts,
-                r.orig_partition, r.orig_timestamp,
+                None, r.id, None, state, r.state_reason, now_ms, at, size, r.payload_kind,
+                1 if r.maybe_persisted else 0, trouble.component, None if key is None else key_hash(key), r.event_id,
+                r.event_type, r.event_ts, r.orig_partition, r.orig_timestamp,
             )  # fmt: skip
             payloads += (None, key, value, headers, sha, trouble.message)
             shas.append(sha)
@@ -216,7 +217,7 @@ def _insert(conn: apsw.Connection, table: str, columns: str, width: int, values:
         statement = _statement(table, columns, width, size)
         while left >= size:
             end = at + size * width
-            conn.execute(statement, values[at:end])  # type: ignore[arg-type]  # plain SQLite values
+            conn.execute(statement, values[at:end])
             at, left = end, left - size
 
 
@@ -236,8 +237,8 @@ def _insert_provenance(conn: apsw.Connection, seq: int, trouble: Trouble, p: Pro
         "INSERT INTO provenance VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             seq, source, p.partition, p.offset, p.timestamp, None if p.headers is None else encode_headers(p.headers),
-            p.orig_offset, p.ts_type, storable_or_none(p.err_stack), storable("\n".join(p.warnings)) or None, p.parent_id,
-            p.loops,
+            p.orig_offset, p.ts_type, storable_or_none(p.err_stack), storable("\n".join(p.warnings)) or None,
+            p.parent_id, p.loops,
         ),
     )  # fmt: skip
 

@@ -1,7 +1,9 @@
-"""The write-ahead journal of durable mode: an event is committed here before it is accepted, and deleted when the broker has it.
+"""The write-ahead journal of durable mode: an event is committed here before it is accepted, and deleted when the
+broker has it.
 
 Each row belongs to the process that accepted it. A process proves that it lives by a lock on its own file, never by its
-number, which the system hands out again; rows of a process that does not live become dead letters that the broker may have.
+number, which the system hands out again; rows of a process that does not live become dead letters that the broker may
+have.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq.audit import present_actor
 from atom_console.dlq.headers import decode_headers, encode_headers, payload_digest
@@ -110,7 +112,8 @@ def delete(conn: apsw.Connection, ids: Iterable[int]) -> None:
 def dead_owners(conn: apsw.Connection, place: Place, own: Owner) -> list[tuple[int, str, int | None]]:
     """(number, lock name, locked descriptor) of owners that do not live; the caller closes the descriptors."""
     found: list[tuple[int, str, int | None]] = []
-    for number, name in conn.execute("SELECT id, lock_name FROM owner").fetchall():
+    owners: list[Any] = conn.execute("SELECT id, lock_name FROM owner").fetchall()
+    for number, name in owners:
         if name == id_text(own.name):
             continue
         try:
@@ -126,25 +129,26 @@ def dead_owners(conn: apsw.Connection, place: Place, own: Owner) -> list[tuple[i
 
 
 def recover_some(conn: apsw.Connection, cohorts: Cohorts, number: int, *, now_ms: int) -> int:
-    """Turn up to 500 rows of a dead owner into dead letters, inside the caller's transaction; 0 when it has none left."""
+    """Turn up to 500 rows of a dead owner into dead letters, inside the caller's transaction.
+
+    0 when it has none left.
+    """
     query = (
         "SELECT j.id, j.topic, j.key, j.value, j.headers, j.timestamp_ms, o.component, o.lock_name"
         " FROM journal j JOIN owner o ON o.id = j.owner WHERE j.owner = ? ORDER BY j.id LIMIT ?"
     )
-    rows = conn.execute(query, (number, _BATCH)).fetchall()
+    rows: list[Any] = conn.execute(query, (number, _BATCH)).fetchall()
     if not rows:
         conn.execute("DELETE FROM owner WHERE id = ?", (number,))
         return 0
-    records = [_orphan(*row, now_ms) for row in rows]  # type: ignore[arg-type]  # the columns of the query
+    records = [_orphan(row, now_ms) for row in rows]
     insert_records(conn, records, cohorts, now_ms=now_ms, action="recover", reason=DIED)
-    delete(conn, (int(row[0]) for row in rows))  # type: ignore[arg-type]
+    delete(conn, (int(row[0]) for row in rows))
     return len(rows)
 
 
-def _orphan(
-    journal_id: int, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp_ms: int | None,
-    component: str, lock_name: str, now_ms: int,
-) -> NewRecord:  # fmt: skip
+def _orphan(row: tuple[Any, ...], at: int) -> NewRecord:
+    journal_id, topic, key, value, headers, timestamp_ms, component, lock_name = row
     facts = event_facts(value)
     return NewRecord(
         trouble=trouble(
@@ -156,7 +160,7 @@ def _orphan(
             component=component,
             dest_topic=topic,
         ),
-        captured_at=now_ms,
+        captured_at=at,
         key=key,
         value=value,
         headers=decode_headers(headers),

@@ -1,8 +1,8 @@
 """Where a store lies on disk: a private directory on a local filesystem, and the locks that its processes hold.
 
-Files of the directory: `dlq.sqlite3` with its `-wal` and `-shm`; `spool/` for spill files; `owners/` with one lock file a
-living process; `store.lock`, held shared by every process that has the store open, so that only a process alone can put a
-damaged file aside; `open.lock`, held while a store is being opened.
+Files of the directory: `dlq.sqlite3` with its `-wal` and `-shm`; `spool/` for spill files; `owners/` with one lock
+file a living process; `store.lock`, held shared by every process that has the store open, so that only a process
+alone can put a damaged file aside; `open.lock`, held while a store is being opened.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Final
 from atom_console.dlq.errors import StoreUnavailableError
 
 _NETWORK: Final = frozenset({
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs", "orangefs", "ocfs2",
-    "gfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.cephfs", "davfs",
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs", "orangefs",
+    "ocfs2", "gfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.cephfs", "davfs",
 })  # fmt: skip
 """Types of `/proc/self/mountinfo` on which a write-ahead log is not safe: its shared memory does not cross hosts."""
 

@@ -43,7 +43,10 @@ class Origin(StrEnum):
 
 
 class PayloadKind(StrEnum):
-    """What the stored bytes are: the original, a rebuilt form, only a pointer to it, or raw input that never encoded."""
+    """What the stored bytes are.
+
+    The original, a rebuilt form, only a pointer to it, or raw input that never encoded.
+    """
 
     FULL = "full"
     POINTER = "pointer"
@@ -58,8 +61,8 @@ class PayloadKind(StrEnum):
 class Trouble:
     """What went wrong, shared by all records that failed in the same way: make it once, give it to each of them.
 
-    Compared by identity, on purpose: the writer finds the cohort of a record by it. `troubles.trouble()` makes and keeps
-    them.
+    Compared by identity, on purpose: the writer finds the cohort of a record by it. `troubles.trouble()` makes and
+    keeps them.
     """
 
     origin: str
@@ -100,8 +103,9 @@ class Provenance:
 class NewRecord:
     """A dead letter about to be stored. Times are Unix milliseconds, `event_ts` nanoseconds.
 
-    `id` (16 bytes, see `ids.py`) empty: the store gives it one. `state` empty: it follows from the class (see `states.initial_state`).
-    `key`, `value`, `headers` are what a replay sends; the headers of a DLQ convention go to `provenance`.
+    `id` (16 bytes, see `ids.py`) empty: the store gives it one. `state` empty: it follows from the class (see
+    `states.initial_state`). `key`, `value`, `headers` are what a replay sends; the headers of a DLQ convention go to
+    `provenance`.
     """
 
     trouble: Trouble

@@ -1,7 +1,7 @@
 """A damaged database is put aside, never deleted; what can be read out of it, and whose checksum holds, is kept.
 
-Rows are read one range after the other and, where a range fails, one by one: damage costs the rows it hit. A payload that
-lost its record is kept too, as a record that needs a look. Nothing here loops: each row is tried once.
+Rows are read one range after the other and, where a range fails, one by one: damage costs the rows it hit. A payload
+that lost its record is kept too, as a record that needs a look. Nothing here loops: each row is tried once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any, Final
 import apsw
 
 from atom_console.dlq import audit, counters, database
-from atom_console.dlq.headers import payload_digest
+from atom_console.dlq.ddl import MIGRATIONS
+from atom_console.dlq.headers import decode_headers, payload_digest
 from atom_console.dlq.ids import uuid7
 from atom_console.dlq.insert import Cohorts, insert_records
 from atom_console.dlq.journal import DIED
@@ -31,8 +32,8 @@ LOG: Final = logging.getLogger("atom_console.dlq")
 _STEP: Final = 500
 _BLIND: Final = 20_000
 _TABLES: Final = (
-    "meta", "cohort", "dlq_source", "ingest_position", "record", "provenance", "payload", "revision", "arrival", "owner",
-    "run", "run_item", "replay_window", "attempt", "audit", "audit_record",
+    "meta", "cohort", "dlq_source", "ingest_position", "record", "provenance", "payload", "revision", "arrival",
+    "owner", "run", "run_item", "replay_window", "attempt", "audit", "audit_record",
 )  # fmt: skip
 _ROWID: Final = frozenset({"cohort", "dlq_source", "record", "provenance", "payload", "revision", "owner", "run",
                            "replay_window", "attempt", "audit", "journal"})  # fmt: skip
@@ -47,7 +48,8 @@ class Salvage:
         kept_at: where the damaged file is now.
         why: the fault, in SQLite's words.
         records: records saved whole; payload_only: payloads saved without their record;
-            refused: rows that were read but whose checksum or shape did not hold; unreadable: rows that could not be read.
+            refused: rows that were read but whose checksum or shape did not hold; unreadable: rows that could not be
+                read.
         journal: events of the write-ahead journal that became dead letters.
         audit_rows: rows of the audit chain that hold; audit_whole: whether that is all there were.
     """
@@ -66,8 +68,8 @@ class Salvage:
         """All of it in one sentence."""
         lost = f"{self.refused} rows did not hold and {self.unreadable} could not be read"
         return (
-            f"the store was damaged ({self.why}) and is kept at {self.kept_at}: {self.records} records were saved whole,"
-            f" {self.payload_only} without their history, {self.journal} from the journal; {lost}"
+            f"the store was damaged ({self.why}) and is kept at {self.kept_at}: {self.records} records were saved"
+            f" whole, {self.payload_only} without their history, {self.journal} from the journal; {lost}"
         )
 
 
@@ -96,7 +98,7 @@ def salvage(bad: Path, conn: apsw.Connection, why: str, *, now_ms: int) -> Salva
     try:
         old = apsw.Connection(str(bad), flags=apsw.SQLITE_OPEN_READONLY)
         old.execute("PRAGMA query_only = ON; PRAGMA cell_size_check = ON")
-        usable = 1 <= database.version(old) <= len(database.MIGRATIONS)
+        usable = 1 <= database.version(old) <= len(MIGRATIONS)
     except apsw.Error as error:
         LOG.error("nothing can be read from %s: %s", bad, error, extra={"event": "dlq.salvage"})
         usable = False
@@ -105,8 +107,8 @@ def salvage(bad: Path, conn: apsw.Connection, why: str, *, now_ms: int) -> Salva
         if usable and old is not None:
             _copy(old, conn, count, now_ms)
         report = Salvage(
-            bad, why, count.records, count.payload_only, count.refused, count.unreadable, count.journal, count.audit_rows,
-            count.audit_whole,
+            bad, why, count.records, count.payload_only, count.refused, count.unreadable, count.journal,
+            count.audit_rows, count.audit_whole,
         )  # fmt: skip
         audit.append(
             conn, actor=audit.present_actor(), at=now_ms, action="salvage", subject=bad.name,
@@ -198,7 +200,7 @@ def _rows(old: apsw.Connection, table: str, count: _Count) -> Iterator[tuple[Any
     while at < last and blind < _BLIND:
         try:
             found = old.execute(
-                f"SELECT * FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
+                f"SELECT * FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid",  # noqa: S608
                 (at, at + _STEP),
             ).fetchall()
         except apsw.Error:
@@ -230,7 +232,10 @@ def _last_rowid(old: apsw.Connection, table: str) -> int:
 
 
 def _mend(new: apsw.Connection) -> None:
-    """Numbers that are given out next lie beyond every one in use; windows and runs of a lost process stay as they were."""
+    """Numbers that are given out next lie beyond every one in use.
+
+    Windows and runs of a lost process stay as they were.
+    """
     for name, table, column in (
         ("next_seq", "record", "seq"),
         ("next_seq", "payload", "seq"),
@@ -254,8 +259,6 @@ def _lonely_payloads(new: apsw.Connection, count: _Count, now_ms: int) -> None:
     if not lonely:
         return
     new.execute("DELETE FROM payload WHERE seq NOT IN (SELECT seq FROM record)")
-    from atom_console.dlq.headers import decode_headers
-
     records = [
         _rescued(key, value, decode_headers(headers), message, now_ms)  # type: ignore[arg-type]  # columns of the query
         for _, key, value, headers, message in lonely
@@ -266,8 +269,6 @@ def _lonely_payloads(new: apsw.Connection, count: _Count, now_ms: int) -> None:
 
 def _journal(old: apsw.Connection, new: apsw.Connection, count: _Count, now_ms: int) -> None:
     """Whoever owned these rows is gone: the file could be put aside because nobody had it open."""
-    from atom_console.dlq.headers import decode_headers
-
     records = []
     for row in _rows(old, "journal", count):
         _, _, topic, key, value, headers, sha, timestamp_ms, _ = row

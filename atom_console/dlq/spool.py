@@ -1,4 +1,7 @@
-"""Takes spill files in, each record exactly once: records are known by their id, so a crash in the middle costs nothing."""
+"""Takes spill files in, each record exactly once.
+
+Records are known by their id, so a crash in the middle costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
+
+import apsw
 
 from atom_console.dlq.errors import SpillFileError
 from atom_console.dlq.place import lock
 from atom_console.dlq.record import NewRecord
-from atom_console.dlq.spill import SUFFIX, Fault, read_frames
+from atom_console.dlq.spill_file import SUFFIX, Fault, read_frames
 
 _BATCH: Final = 500
 T = TypeVar("T")
@@ -38,6 +44,14 @@ class ImportReport:
     faults: tuple[Fault, ...]
     kept_at: Path | None
 
+    def sentence(self) -> str:
+        """All of it in one sentence."""
+        text = f"{self.path.name}: {self.read} records read, {self.added} new, {self.known} known"
+        if not self.faults:
+            return text
+        first = self.faults[0]
+        return f"{text}; {len(self.faults)} faults, the first at byte {first.offset}: {first.why}"
+
 
 def import_file(path: Path, write: Write) -> Generator[None, None, ImportReport]:
     """Import one file, a batch at each step; the file itself stays.
@@ -45,29 +59,42 @@ def import_file(path: Path, write: Write) -> Generator[None, None, ImportReport]
     Raises:
         SpillFileError: not a spill file, or unreadable.
     """
-    batch: list[NewRecord] = []
     faults: list[Fault] = []
     read = added = 0
-    for found in read_frames(path):
-        if isinstance(found, Fault):
-            faults.append(found)
-            continue
-        batch.append(found[1])
-        if len(batch) == _BATCH:
-            read, added = read + len(batch), added + write(batch, f"import of {path.name}")
-            batch = []
-            yield
-    if batch:
-        read, added = read + len(batch), added + write(batch, f"import of {path.name}")
+    found = read_frames(path)
+    while batch := list(islice(found, _BATCH)):
+        faults += (item for item in batch if isinstance(item, Fault))
+        records = [item for item in batch if not isinstance(item, Fault)]
+        new, refused = _store(records, write, f"import of {path.name}")
+        faults += refused
+        read, added = read + len(records) - len(refused), added + new
         yield
+    faults.sort(key=lambda fault: fault.offset)
     return ImportReport(path, read, added, read - added, tuple(faults), path)
+
+
+def _store(records: list[tuple[int, NewRecord]], write: Write, reason: str) -> tuple[int, list[Fault]]:
+    """Store a batch; where it is refused, each record alone, so that one cannot keep the others out."""
+    if not records:
+        return 0, []
+    try:
+        return write([record for _, record in records], reason), []
+    except (apsw.Error, ValueError, TypeError, OverflowError) as error:
+        if len(records) == 1:
+            return 0, [Fault(records[0][0], 0, f"the store refused it: {error}")]
+    new = 0
+    refused: list[Fault] = []
+    for one in records:
+        count, fault = _store([one], write, reason)
+        new, refused = new + count, refused + fault
+    return new, refused
 
 
 def import_spool(spool: Path, write: Write) -> Generator[None, None, list[ImportReport]]:
     """Import every file of the spool that nobody is writing, a batch at each step.
 
-    A file that is wholly in the store is removed; one with a fault is moved to `damaged/`, with everything that could be
-    read in the store. A file without the magic is moved there too.
+    A file that is wholly in the store is removed; one with a fault is moved to `damaged/`, with everything that could
+    be read in the store. A file without the magic is moved there too.
     """
     reports: list[ImportReport] = []
     for path in waiting(spool):
@@ -117,7 +144,8 @@ def run(steps: Generator[None, None, T]) -> T:
         try:
             next(steps)
         except StopIteration as done:
-            return done.value
+            result: T = done.value
+            return result
 
 
 def _take(path: Path) -> int | None:

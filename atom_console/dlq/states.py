@@ -1,8 +1,8 @@
 """The life of a record: which state may follow which, and the one function that changes a state.
 
-`captured → ready | quarantined → replaying → replayed | failed | unknown`, and `discarded`, which can be undone until the
-record is purged. A replay writes one row for a window of records instead of a state for each (see `replay_window`), so
-`ready` may turn into an outcome directly; what an open window holds, nobody else may touch.
+`captured → ready | quarantined → replaying → replayed | failed | unknown`, and `discarded`, which can be undone until
+the record is purged. A replay writes one row for a window of records instead of a state for each (see
+`replay_window`), so `ready` may turn into an outcome directly; what an open window holds, nobody else may touch.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def transition(
         after.append((record_id, str(to), version + 1))
     why = storable(reason)
     conn.executemany(
-        "UPDATE record SET prior_state = state, state = ?, state_reason = ?, state_at = ?, version = version + 1 WHERE seq = ? AND version = ?",
+        "UPDATE record SET prior_state = state, state = ?, state_reason = ?, state_at = ?, version = version + 1"
+        " WHERE seq = ? AND version = ?",
         ((str(to), why, now_ms, seq, version) for seq, version in changes),
     )
     audit.append(

@@ -30,7 +30,8 @@ from atom_console.dlq.place import Place, lock
 from atom_console.dlq.reader import Reader
 from atom_console.dlq.record import NewRecord
 from atom_console.dlq.salvage import Salvage, put_aside, salvage
-from atom_console.dlq.spill import SpillWriter
+from atom_console.dlq.spill_file import SpillWriter
+from atom_console.dlq.times import now_ms
 from atom_console.dlq.writer import Writer, wait_for
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Store:
     @property
     def health(self) -> Health:
         """How the store is now."""
-        return self._writer.health
+        return self._writer.judged()
 
     def require_intake(self, wait_s: float | None = None) -> None:
         """Say whether a new event may come in; cheap enough for every event.
@@ -167,7 +168,7 @@ class Store:
         """
         if self._writer.intake.put(failure):
             return
-        record = from_failure(failure, self._writer.cluster_id, read_event=False)
+        record = from_failure(failure, self._writer.cluster_id)
         if failure.journal_id is not None:
             record.id = self._owner.record_id(failure.journal_id)
         late = SpillWriter(self._place.spool)
@@ -224,7 +225,7 @@ class Store:
             StoreUnavailableError: the database did not take them.
         """
         self.require_intake(0.0)
-        now = _now_ms()
+        now = now_ms()
         return self.run(
             lambda conn: len(insert_records(conn, records, Cohorts(), now_ms=now, action=action, reason=reason))
         )
@@ -248,7 +249,7 @@ class Store:
         for number, name, fd in dead:
             try:
                 while True:
-                    found = self.run(lambda conn, n=number: journal.recover_some(conn, Cohorts(), n, now_ms=_now_ms()))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                    found = self.run(lambda conn, n=number: journal.recover_some(conn, Cohorts(), n, now_ms=now_ms()))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                     if not found:
                         break
                     total += found
@@ -296,7 +297,7 @@ class Store:
         return (*self._writer.unsaved(), *self._late)
 
     def _import(self, records: list[NewRecord], reason: str) -> int:
-        now = _now_ms()
+        now = now_ms()
         return self.run(
             lambda conn: len(insert_records(conn, records, Cohorts(), now_ms=now, action="import", reason=reason))
         )
@@ -318,7 +319,7 @@ class Store:
 def _open_sound(place: Place, settings: StoreSettings, store_fd: int) -> tuple[apsw.Connection, Salvage | None]:
     """A connection to a sound database; a damaged one is put aside first. The caller holds `opening`."""
     place.create_database()
-    sync = "NORMAL" if settings.sync == "NORMAL" else "FULL"
+    sync: database.Sync = "NORMAL" if settings.sync == "NORMAL" else "FULL"
     try:
         conn, fault = _checked(place, settings, sync)
     except database.DAMAGE as error:
@@ -333,13 +334,13 @@ def _open_sound(place: Place, settings: StoreSettings, store_fd: int) -> tuple[a
         place.mark_suspect(fault or "")
         raise StoreDamagedError(
             f"{place.database} is damaged ({fault}) and another process has it open",
-            next_step=f"Stop the processes that use it (`fuser -v {place.root / 'store.lock'}`); the next one repairs it.",
+            next_step=f"Stop who uses it (`fuser -v {place.root / 'store.lock'}`): the next one to open repairs it.",
         )
     try:
-        bad = put_aside(place, _now_ms())
+        bad = put_aside(place, now_ms())
         place.create_database()
         conn = database.open_writer(place.database, sync=sync, max_bytes=int(settings.max_bytes))
-        report = salvage(bad, conn, fault or "", now_ms=_now_ms())
+        report = salvage(bad, conn, fault or "", now_ms=now_ms())
         place.suspect.unlink(missing_ok=True)
     except apsw.Error as error:
         raise database.explain(error, place.database) from error
@@ -357,7 +358,3 @@ def _checked(place: Place, settings: StoreSettings, sync: database.Sync) -> tupl
     if suspected and fault is None:
         place.suspect.unlink(missing_ok=True)
     return conn, fault
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

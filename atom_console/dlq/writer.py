@@ -8,22 +8,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 
-from atom_console.dlq import database, journal, spool
+from atom_console.dlq import database, journal
 from atom_console.dlq.errors import StoreUnavailableError
-from atom_console.dlq.health import Health, Room, StoreSettings, judge
-from atom_console.dlq.insert import Cohorts, Prepared, insert_records
-from atom_console.dlq.intake import Batch, Call, Intake
-from atom_console.dlq.lookup import catch_up
-from atom_console.dlq.normalise import from_failure
+from atom_console.dlq.health import Health, StoreSettings, judge
+from atom_console.dlq.insert import Prepared, insert_records
+from atom_console.dlq.intake import Batch, Intake
+from atom_console.dlq.link import Link
+from atom_console.dlq.normalise import from_failure, from_failures
 from atom_console.dlq.place import Place
 from atom_console.dlq.record import NewRecord
-from atom_console.dlq.spill import SpillWriter
+from atom_console.dlq.spill_file import SpillWriter
+from atom_console.dlq.times import now_ms
+from atom_console.dlq.upkeep import LOOK_AT_DISK_S, Upkeep
 
 if TYPE_CHECKING:
     from atom_console.kafka.failure import FailedDelivery
@@ -33,15 +35,19 @@ T = TypeVar("T")
 
 _WORTH_PREPARING: Final = 200
 _LINGER_S: Final = 0.003
-_IDLE_S: Final = 0.05
-_LOOK_AT_DISK_S: Final = 0.25
-_LOOK_AT_SPOOL_S: Final = 5.0
-_LOCKED_RETRIES: Final = 2
-_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_BUSY_S: Final = 0.01
+_SPILL_RETRY_S: Final = 0.1
+_REFUSALS: Final = (StoreUnavailableError, apsw.Error, ValueError, TypeError, OverflowError)
 
 
 class Writer:
     """Owns the only read-write connection of the process.
+
+    Attributes:
+        intake: where work is handed over.
+        cluster_id: the cluster that failures belong to, once it is known.
+        health: how things are, as of the last change.
+        spilled: records that went to spill files.
 
     Args:
         place: where the store is.
@@ -64,27 +70,19 @@ class Writer:
         self.intake = Intake()
         self.cluster_id: str | None = None
         self.spilled = 0
-        self._place, self._settings, self._owner, self._component = place, settings, owner, component
-        self._conn: apsw.Connection | None = conn
-        self._reopen = reopen
-        self._cohorts = Cohorts()
+        self._place, self._owner, self._component = place, owner, component
         self._spill = SpillWriter(place.spool)
+        self._link = Link(place, conn, reopen, self._reconnected)
+        self._upkeep = Upkeep(place, settings, self._link, self._spill.close)
         self._unsaved: list[NewRecord] = []
         self._acks: list[int] = []
-        self._fault: str | None = None
-        self._failures_in_a_row = 0
-        self._retry_at = 0.0
-        self._disk_at = self._spool_at = 0.0
-        self._room = Room(0, int(settings.max_bytes), place.free_bytes(), int(settings.min_free_bytes))
-        self._import: Generator[None, None, list[spool.ImportReport]] | None = None
-        self._lookup_behind = True
         self._following: tuple[Batch, Prepared | None] = (Batch(), None)
         self._ended = False
         self._health_changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="dlq-writer", daemon=True)
         self._committer = ThreadPoolExecutor(1, "dlq-commit")
-        self._look_at_disk()
-        self.health = self._judge()
+        self._upkeep.look_at_disk()
+        self.health = self.judged()
 
     def start(self) -> None:
         """Begin to write."""
@@ -108,6 +106,19 @@ class Writer:
         """Records that nothing took; of use after the end only."""
         return tuple(self._unsaved)
 
+    def judged(self) -> Health:
+        """The health at this moment."""
+        room = self._upkeep.room
+        return judge(
+            self._place,
+            room,
+            fault=self._link.fault or ("the size cap and its reserve are used up" if room.spent else None),
+            unsaved=len(self._unsaved),
+            queued=self.intake.queued,
+            spilled=self.spilled,
+            closed=self.intake.closed,
+        )
+
     def wait_for_health(self, good: Callable[[Health], bool], timeout_s: float) -> bool:
         """Wait until the health satisfies `good`."""
         with self._health_changed:
@@ -116,38 +127,11 @@ class Writer:
     # What follows runs in the writer's thread.
 
     def transaction(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` in a transaction: committed when it returns, rolled back when it raises.
-
-        Raises:
-            StoreUnavailableError: the database cannot be used.
-        """
-        conn = self._connection()
-        try:
-            conn.execute("BEGIN IMMEDIATE")
-            result = work(conn)
-            conn.execute("COMMIT")
-        except apsw.Error as error:
-            self._undo(conn)
-            if _is_disk(error):
-                self._down(error)
-                raise database.explain(error, self._place.database) from error
-            raise
-        except BaseException:
-            self._undo(conn)
-            raise
-        self._cohorts.committed()
-        self._look_at_disk()
+        """`Link.transaction`, and a look at what it left of the room."""
+        result = self._link.transaction(work)
+        self._upkeep.behind = True
+        self._look()
         return result
-
-    def insert(self, records: list[NewRecord], reason: str) -> int:
-        """Store imported records in one transaction; how many are new."""
-        now = _now_ms()
-
-        def work(conn: apsw.Connection) -> int:
-            return len(insert_records(conn, records, self._cohorts, now_ms=now, action="import", reason=reason))
-
-        self._lookup_behind = True
-        return self.transaction(work)
 
     def _run(self) -> None:
         while True:
@@ -159,84 +143,78 @@ class Writer:
                 break
             try:
                 self._cycle(batch, prepared)
-            except Exception:  # a fault of ours must not end the only thread that saves events
+            except Exception as error:  # a fault of ours must not end the only thread that saves events
                 LOG.exception("the writer met a fault of its own", extra={"event": "dlq.fault"})
                 self._unsaved += self._normalise(batch.failures) if prepared is None else prepared.records
+                _answer_all(batch, error)
         self._finish()
 
     def _next(self) -> Batch:
-        self._idle()
-        wait = _IDLE_S if self._unsaved or self._acks or self._lookup_behind or self._import else _LOOK_AT_DISK_S
-        if self._unsaved:
-            wait = max(0.0, min(wait, self._retry_at - time.monotonic()))
+        self._upkeep.step()
+        self._look()
+        wait = _BUSY_S if self._upkeep.busy else LOOK_AT_DISK_S
+        if self._unsaved or self._link.fault:
+            wait = max(_BUSY_S, min(wait, self._link.retry_at - time.monotonic()))
         return self.intake.take(wait, linger_s=_LINGER_S)
 
     def _cycle(self, batch: Batch, prepared: Prepared | None) -> None:
         """Save one batch."""
         self._acks += batch.acks
         if self._unsaved:
-            retried, self._unsaved = self._unsaved, []
-            self._unsaved = self._keep(retried)
+            self._unsaved = list(self._keep(self._unsaved))
             self._update_health()
-        records = [] if prepared is not None else self._normalise(batch.failures)
-        if batch.failures or batch.appends or self._acks:
-            self._commit(batch, records, prepared)
-        for call in batch.calls:
-            self._answer(call)
-
-    def _commit(self, batch: Batch, records: list[NewRecord], prepared: Prepared | None) -> None:
-        if prepared is None and records:
-            prepared = Prepared(records, _now_ms())
-        if prepared is not None and self._room.spent:
-            self._spill_or_keep(list(prepared.records))
+        if prepared is None and batch.failures:
+            prepared = Prepared(self._normalise(batch.failures), now_ms())
+        if prepared is not None and self._upkeep.room.spent:
+            self._put_elsewhere(prepared.records)
             prepared = None
+        if prepared is not None or batch.appends or (self._acks and self._link.fault is None):
+            self._commit(batch, prepared)
+        for call in batch.calls:
+            try:
+                result = self.transaction(call.work)
+            except BaseException as error:  # noqa: BLE001 -- it belongs to the caller
+                call.done.set_exception(error)
+            else:
+                call.done.set_result(result)
+
+    def _commit(self, batch: Batch, prepared: Prepared | None) -> None:
+        """One transaction for records, journal entries and acknowledgements."""
         try:
-            conn = self._connection()
-            ranges = self._write(conn, batch, prepared)
-        except (StoreUnavailableError, apsw.Error, ValueError, TypeError, OverflowError) as error:
+            conn = self._link.connection()
+            try:
+                ranges = self._write(conn, batch, prepared)
+                self._end(conn)
+            except BaseException:
+                self._link.undo(conn)
+                raise
+        except _REFUSALS as error:
             self._refused(batch, prepared, error)
             return
+        self._acks = []
+        self._link.committed()
+        if ranges:
+            journal.learn_number(conn, self._owner)
+        self._upkeep.behind = True
+        self._look()
         for item, ids in zip(batch.appends, ranges, strict=True):
             item.done.set_result(ids)
 
     def _write(self, conn: apsw.Connection, batch: Batch, prepared: Prepared | None) -> list[range]:
-        """One transaction; the numbers that each append got."""
-        acks, now = self._acks, _now_ms()
-        try:
-            self._begin(conn)
-            if prepared is not None:
-                prepared.write(conn, self._cohorts, action="capture", reason="")
-                journalled = [r.journal_id for r in prepared.records if r.journal_id is not None]
-                if journalled:
-                    journal.delete(conn, journalled)
-            ranges = [
-                journal.append(conn, self._owner, item.entries, component=self._component, now_ms=now)
-                for item in batch.appends
-            ]
-            if acks:
-                journal.delete(conn, acks)
-            self._end(conn)
-        except BaseException:
-            self._undo(conn)
-            raise
-        self._acks = []
-        self._cohorts.committed()
-        if ranges:
-            journal.learn_number(conn, self._owner)
-        self._lookup_behind = self._lookup_behind or prepared is not None
-        self._failures_in_a_row = 0
-        self._look_at_disk()
+        """Everything of a transaction but its end; the numbers that each append gets."""
+        self._link.begin(conn)
+        at = now_ms()
+        done = self._acks
+        if prepared is not None:
+            prepared.write(conn, self._link.cohorts, action="capture", reason="")
+            done = done + [r.journal_id for r in prepared.records if r.journal_id is not None]
+        ranges = [
+            journal.append(conn, self._owner, item.entries, component=self._component, now_ms=at)
+            for item in batch.appends
+        ]
+        if done:
+            journal.delete(conn, done)
         return ranges
-
-    def _begin(self, conn: apsw.Connection) -> None:
-        for attempt in range(_LOCKED_RETRIES + 1):
-            try:
-                conn.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError:
-                if attempt == _LOCKED_RETRIES:
-                    raise
-            else:
-                return
 
     def _end(self, conn: apsw.Connection) -> None:
         """Commit. While the disk works and more is waiting, the next batch is made ready."""
@@ -248,229 +226,106 @@ class Writer:
         self._following = (batch, None)
         records = self._normalise(batch.failures)
         if records:
-            self._following = (batch, Prepared(records, _now_ms()))
+            self._following = (batch, Prepared(records, now_ms()))
         commit.result()
 
     def _normalise(self, failures: Sequence[FailedDelivery]) -> list[NewRecord]:
-        records = []
-        for failure in failures:
-            try:
-                record = from_failure(failure, self.cluster_id)
-            except Exception:  # whatever is odd about the event, it is saved
-                LOG.exception("an event could not be read", extra={"event": "dlq.unreadable"})
-                record = from_failure(failure, self.cluster_id, read_event=False)
-            if failure.journal_id is not None:
-                record.id = self._owner.record_id(failure.journal_id)
-            records.append(record)
+        if not failures:
+            return []
+        try:
+            records = from_failures(failures, self.cluster_id)
+        except Exception:  # whatever is odd about an event, it is saved
+            LOG.exception("events could not be read", extra={"event": "dlq.unreadable"})
+            records = [from_failure(failure, self.cluster_id) for failure in failures]
+        for record in records:
+            if record.journal_id is not None:
+                record.id = self._owner.record_id(record.journal_id)
         return records
 
     def _refused(self, batch: Batch, prepared: Prepared | None, error: Exception) -> None:
         """The transaction is gone: records go another way, callers of the journal hear of it."""
-        records = list(prepared.records) if prepared is not None else []
-        if isinstance(error, StoreUnavailableError) or (isinstance(error, apsw.Error) and _is_disk(error)):
-            if isinstance(error, apsw.Error):
-                self._down(error)
-            self._spill_or_keep(records)
-        else:
-            LOG.error("a batch was refused, each record is tried alone: %s", error, extra={"event": "dlq.refused"})
-            self._save_apart(records)
-        reason = error if isinstance(error, StoreUnavailableError) else None
+        if isinstance(error, apsw.Error) and database.in_trouble(error):
+            self._link.down(error)
+        if prepared is not None:
+            if self._link.fault is not None:
+                self._put_elsewhere(prepared.records)
+            else:
+                LOG.error("a batch was refused, each record is tried alone: %s", error, extra={"event": "dlq.refused"})
+                for record in prepared.records:
+                    self._unsaved += self._keep([record])
+        self._update_health()
+        if isinstance(error, apsw.Error):
+            error = database.explain(error, self._place.database)
         for item in batch.appends:
-            item.done.set_exception(reason or _explained(error, self._place))
+            item.done.set_exception(error)
 
-    def _keep(self, records: list[NewRecord]) -> list[NewRecord]:
-        """Database, else spill; what neither took."""
-        now = _now_ms()
+    def _keep(self, records: Sequence[NewRecord]) -> Sequence[NewRecord]:
+        """Database, else spill file; what neither took."""
+        at, cohorts = now_ms(), self._link.cohorts
         try:
-            self.transaction(lambda conn: insert_records(conn, records, self._cohorts, now_ms=now))
-            self._acks += [r.journal_id for r in records if r.journal_id is not None]
-        except (StoreUnavailableError, apsw.Error, ValueError, TypeError, OverflowError):
+            self.transaction(lambda conn: insert_records(conn, records, cohorts, now_ms=at))
+        except _REFUSALS:
             return self._to_spill(records)
-        self._lookup_behind = True
+        self._acks += [r.journal_id for r in records if r.journal_id is not None]
         return []
 
-    def _save_apart(self, records: list[NewRecord]) -> None:
-        """One transaction a record, so that one that cannot be stored fails alone."""
-        self._unsaved = []
-        for record in records:
-            self._unsaved += self._keep([record])
+    def _put_elsewhere(self, records: Sequence[NewRecord]) -> None:
+        self._unsaved += self._to_spill(records)
         self._update_health()
 
-    def _spill_or_keep(self, records: list[NewRecord]) -> None:
-        if records:
-            self._unsaved += self._to_spill(records)
-        self._update_health()
-
-    def _to_spill(self, records: list[NewRecord]) -> list[NewRecord]:
+    def _to_spill(self, records: Sequence[NewRecord]) -> Sequence[NewRecord]:
         try:
             self._spill.append(records)
         except OSError as error:
             LOG.error("spill file: %s", error.strerror or error, extra={"event": "dlq.spill_failed"})
-            self._retry_at = time.monotonic() + _RETRY_S[0]
+            self._link.retry_at = min(self._link.retry_at, time.monotonic() + _SPILL_RETRY_S)
             return records
         self.spilled += len(records)
         self._acks += [r.journal_id for r in records if r.journal_id is not None]
         return []
 
-    def _answer(self, call: Call) -> None:
-        try:
-            result = self.transaction(call.work)
-        except BaseException as error:  # noqa: BLE001 -- it belongs to the caller
-            call.done.set_exception(error)
-        else:
-            self._lookup_behind = True
-            call.done.set_result(result)
-
-    def _connection(self) -> apsw.Connection:
-        """The connection; opened again when its time has come.
-
-        Raises:
-            StoreUnavailableError: not now.
-        """
-        if self._conn is not None:
-            return self._conn
-        if time.monotonic() < self._retry_at:
-            raise StoreUnavailableError(self._fault or "the database is closed", next_step="Wait: it is tried again.")
-        try:
-            self._conn = self._reopen()
-        except apsw.Error as error:
-            self._down(error)
-            raise database.explain(error, self._place.database) from error
-        except Exception as error:
-            self._fault = str(error)
-            self._back_off()
-            raise StoreUnavailableError(str(error), next_step="Wait: it is tried again.") from error
-        self._cohorts, self._owner.number = Cohorts(), None  # it may be another file
-        self._fault = None
-        self._spool_at = 0.0
-        self._update_health()
-        return self._conn
-
-    def _down(self, error: apsw.Error) -> None:
-        """The database refused for a reason of the disk or of another process: let go of it for a while."""
-        self._fault = database.explain(error, self._place.database).what
-        LOG.error("%s", self._fault, extra={"event": "dlq.database_down"})
-        if isinstance(error, database.DAMAGE):
-            self._place.mark_suspect(str(error))
-        conn, self._conn = self._conn, None
-        self._import = None
-        if conn is not None:
-            try:
-                conn.close(True)
-            except apsw.Error as closing:
-                LOG.warning("closing after a fault: %s", closing, extra={"event": "dlq.close"})
-        self._back_off()
+    def _look(self) -> None:
+        self._upkeep.look_at_disk()
         self._update_health()
 
-    def _back_off(self) -> None:
-        wait = _RETRY_S[min(self._failures_in_a_row, len(_RETRY_S) - 1)]
-        self._failures_in_a_row += 1
-        self._retry_at = time.monotonic() + wait
-
-    def _undo(self, conn: apsw.Connection) -> None:
-        self._cohorts.rolled_back()
-        try:
-            if conn.in_transaction:
-                conn.execute("ROLLBACK")
-        except apsw.Error as error:
-            LOG.warning("rolling back: %s", error, extra={"event": "dlq.rollback"})
-
-    def _idle(self) -> None:
-        """Nothing is queued: come back after a fault, look at disk and spool, go on with slow work a step at a time."""
-        now = time.monotonic()
-        if self._conn is None and now >= self._retry_at:
-            try:
-                self._connection()
-            except StoreUnavailableError:
-                return
-        if now - self._disk_at >= _LOOK_AT_DISK_S:
-            self._look_at_disk()
-        if self._conn is None:
-            return
-        try:
-            if self._lookup_behind:
-                self._lookup_behind = self.transaction(catch_up)
-            self._go_on_importing(now)
-        except (StoreUnavailableError, apsw.Error, OSError) as error:
-            LOG.warning("housekeeping: %s", error, extra={"event": "dlq.housekeeping"})
-
-    def _go_on_importing(self, now: float) -> None:
-        if self._import is None and now - self._spool_at >= _LOOK_AT_SPOOL_S and not self._room.spent:
-            self._spool_at = now
-            if self._fault is None:
-                self._spill.close()
-            if spool.waiting(self._place.spool):
-                self._import = spool.import_spool(self._place.spool, self.insert)
-        if self._import is not None:
-            try:
-                next(self._import)
-            except StopIteration as done:
-                self._import = None
-                for report in done.value:
-                    LOG.info("imported %s: %d new", report.path.name, report.added, extra={"event": "dlq.import"})
-            except BaseException:
-                self._import = None
-                raise
-
-    def _look_at_disk(self) -> None:
-        now = time.monotonic()
-        used = self._room.used_bytes
-        if self._conn is not None:
-            try:
-                pages = self._conn.execute("PRAGMA page_count").get - self._conn.execute("PRAGMA freelist_count").get
-                used = pages * database.PAGE_BYTES
-            except apsw.Error:
-                used = self._room.used_bytes
-        free = self._room.free_bytes
-        if now - self._disk_at >= _LOOK_AT_DISK_S:
-            self._disk_at = now
-            try:
-                free = self._place.free_bytes()
-            except OSError:
-                free = 0
-        self._room = Room(used, int(self._settings.max_bytes), free, int(self._settings.min_free_bytes))
+    def _reconnected(self) -> None:
+        """The tie to the database broke or holds again; a new file does not know us as an owner."""
+        self._owner.number = None
         self._update_health()
 
     def _update_health(self) -> None:
         self.intake.unbounded(bool(self._unsaved))
-        health = self._judge()
-        if not hasattr(self, "health") or health == self.health:
-            return
-        with self._health_changed:
-            self.health = health
-            self._health_changed.notify_all()
-
-    def _judge(self) -> Health:
-        return judge(
-            self._place,
-            self._room,
-            fault=self._fault or ("the size cap and its reserve are used up" if self._room.spent else None),
-            unsaved=len(self._unsaved),
-            queued=self.intake.queued,
-            spilled=self.spilled,
-            closed=self.intake.closed,
-        )
+        health = self.judged()
+        if health != self.health:
+            with self._health_changed:
+                self.health = health
+                self._health_changed.notify_all()
 
     def _give_up(self) -> bool:
-        """At the end: one last try for what is in memory; whether nothing more can be done."""
-        self._retry_at = 0.0
-        self._unsaved = self._keep(self._unsaved)
-        return bool(self._unsaved)
+        """At the end: one last try for what is in memory; True either way, as nothing more can be done."""
+        self._link.retry_at = 0.0
+        self._unsaved = list(self._keep(self._unsaved))
+        return True
 
     def _finish(self) -> None:
         self._committer.shutdown(wait=True)
-        self._spill.close()
-        if self._conn is not None:
+        if self._link.current is not None and self._acks:
             try:
-                if self._acks:
-                    self.transaction(lambda conn: journal.delete(conn, self._acks))
-                self._conn.execute("PRAGMA optimize")
-                self._conn.close()
-            except (apsw.Error, StoreUnavailableError) as error:
-                LOG.warning("closing: %s", error, extra={"event": "dlq.close"})
-            self._conn = None
+                self._link.transaction(lambda conn: journal.delete(conn, self._acks))
+            except _REFUSALS as error:
+                LOG.warning("acknowledgements are left: %s", error, extra={"event": "dlq.close"})
+        self._spill.close()
+        self._link.close()
         self._ended = True
         self._update_health()
+
+
+def _answer_all(batch: Batch, error: Exception) -> None:
+    """Whoever still waits for this batch hears that it failed."""
+    futures: list[Future[object]] = [*(item.done for item in batch.appends), *(call.done for call in batch.calls)]  # type: ignore[list-item]  # futures of several results
+    for done in futures:
+        if not done.done():
+            done.set_exception(StoreUnavailableError(f"the store met a fault: {error}", next_step="See the log file."))
 
 
 def wait_for(done: Future[T], ended: Callable[[], bool]) -> T:
@@ -485,22 +340,3 @@ def wait_for(done: Future[T], ended: Callable[[], bool]) -> T:
                 raise StoreUnavailableError(
                     "the store was closed before it answered", next_step="Open it again."
                 ) from None
-
-
-def _is_disk(error: apsw.Error) -> bool:
-    """Whether the database as a whole is in trouble, not the statement or the row."""
-    kinds = (
-        apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError,
-        apsw.IOError, apsw.NoMemError, apsw.AuthError, apsw.ConnectionClosedError, *database.DAMAGE,
-    )  # fmt: skip
-    return isinstance(error, kinds)
-
-
-def _explained(error: Exception, place: Place) -> StoreUnavailableError:
-    if isinstance(error, apsw.Error):
-        return database.explain(error, place.database)
-    return StoreUnavailableError(f"{place.database}: {error}", next_step="See the log file.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
