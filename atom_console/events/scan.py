@@ -57,7 +57,7 @@ def scan(payloads: Sequence[bytes], paths: Collection[str], *, schema: Schema | 
         KeyError: a path that the schema does not have, or a kind of field that is not scanned.
     """
     plan = _plan(schema or bundled_schema("atom_event"), paths)
-    parts = [_Slice(some).read(plan) for some in _slices(payloads)]
+    parts = [part.read(plan) for part in _slices(payloads)]
     good = np.concatenate([part.good for part in parts])
     columns = {path: pa.concat_arrays([part.columns[path] for part in parts]) for path in paths}
     return Scanned(good, columns)
@@ -70,24 +70,23 @@ def verify_many(payloads: Sequence[bytes], *, schema: Schema | None = None) -> F
         plan = _whole_plan(schema)
     except KeyError:
         return _verify_each(payloads, Decoder(schema))
-    return np.concatenate([_Slice(some).verify(plan) for some in _slices(payloads)])
+    return np.concatenate([part.verify(plan) for part in _slices(payloads)])
 
 
-def _slices(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _slices(payloads: Sequence[bytes]) -> Iterator[_Slice]:
     """Parts of at most 8,192 records and, unless one alone is larger, 64 MB; at least one part."""
-    ends = np.fromiter(map(len, payloads), np.int64, len(payloads)).cumsum()
+    positions = np.zeros(len(payloads) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, payloads), np.int64, len(payloads)), out=positions[1:])
     if len(payloads) >= _SLICE:
         keep_freed_memory()
     low = 0
-    while len(payloads) - low > 1:
-        before = int(ends[low - 1]) if low else 0
-        high = int(np.searchsorted(ends, before + _SLICE_BYTES, side="right"))
-        high = min(max(high, low + 1), low + _SLICE)
-        if high >= len(payloads):
-            break
-        yield payloads[low:high]
+    while True:
+        fitting = int(np.searchsorted(positions, positions[low] + _SLICE_BYTES, side="right")) - 1
+        high = min(max(fitting, low + 1), low + _SLICE, len(payloads))
+        yield _Slice(payloads[low:high], positions[low : high + 1] - positions[low])
         low = high
-    yield payloads[low:]
+        if low >= len(payloads):
+            return
 
 
 def _verify_each(payloads: Sequence[bytes], decoder: Decoder) -> Flags:
@@ -193,12 +192,10 @@ class _Rows:
 class _Slice:
     """Some thousand records in one buffer. `windows[w]` has the unaligned w-byte number at every byte, uncopied."""
 
-    def __init__(self, payloads: Sequence[bytes]) -> None:
+    def __init__(self, payloads: Sequence[bytes], positions: Integers) -> None:
         self.data = np.frombuffer(b"".join((*payloads, bytes(16))), np.uint8)
         self.windows = {w: np.ndarray((len(self.data) - w + 1,), f"<u{w}", self.data, 0, (1,)) for w in (1, 2, 4, 8)}
-        ends = np.fromiter(map(len, payloads), np.int64, len(payloads)).cumsum()
-        self.begin = np.concatenate((np.zeros(1, np.int64), ends))[: len(payloads)]
-        self.end = ends
+        self.begin, self.end = positions[:-1], positions[1:]
         self.found: dict[str, tuple[Any, ...]] = {}
         self.listed: dict[str, Flags] = {}
         self.content: list[tuple[Integers, Integers]] = []
@@ -253,7 +250,7 @@ class _Slice:
             return
         vtable = rows.at - self._number(4, rows.at, rows).view("<i4")
         vtable_size = self._number(2, vtable, rows)
-        inline = self._number(2, vtable + 2, rows)
+        inline = self._number(2, vtable + 2, rows).astype(np.int64)
         rows.good &= (vtable_size >= 4) & ((vtable_size & 1) == 0) & (vtable + vtable_size <= rows.end)
         rows.good &= (inline >= 4) & (rows.at + inline <= rows.end)
         for step in steps:
@@ -261,14 +258,15 @@ class _Slice:
             width = WIDTHS.get(kind.base, 4)
             entry = 4 + 2 * step.field.slot
             present = rows.good & (vtable_size >= entry + 2)
-            offset = self.windows[2][np.where(present, vtable + entry, 0)].astype(np.int64)
-            present &= offset != 0
+            offset = (self.windows[2][np.where(present, vtable + entry, 0)] * present).astype(np.int64)
+            present = offset != 0
             at = rows.at + offset
-            fits = (offset >= 4) & (offset + width <= inline)
+            wrong = (offset < 4) | (offset > inline - width)
             if width > 1:
-                fits &= ((at - rows.begin) & (width - 1)) == 0
-            rows.good &= fits | ~present
-            present &= fits
+                wrong |= ((at - rows.begin) & (width - 1)) != 0
+            wrong &= present
+            rows.good &= ~wrong
+            present ^= wrong
             if kind.base in SCALARS:
                 if step.wanted:
                     self.found[step.path] = (step.field, present, self.windows[width][np.where(present, at, 0)])
@@ -389,15 +387,13 @@ class _Slice:
             good &= total <= EXPANSION * (self.end - self.begin) + 65_536
             present = present & good[owner]
             length = np.where(present, length, 0)
-        start = np.where(present, start, 0)
         views = np.zeros((len(start), 4), np.uint32)
         views[:, 0] = length
-        last = len(self.data) - 4
-        long = length > 12
+        short = np.flatnonzero((length > 0) & (length <= 12))  # these lie inside of their views
         for word in range(3):
-            keep = np.where(long, 0xFFFFFFFF, _KEEP[np.clip(length - 4 * word, 0, 4)])
-            views[:, 1 + word] = self.windows[4][np.minimum(start + 4 * word, last)] & keep
-        views[long, 2] = 0
+            at = np.minimum(start[short] + 4 * word, len(self.data) - 4)
+            views[short, 1 + word] = self.windows[4][at] & _KEEP[np.clip(length[short] - 4 * word, 0, 4)]
+        long = np.flatnonzero(length > 12)
         views[long, 3] = start[long]
         bitmap = pa.py_buffer(np.packbits(present, bitorder="little"))
         buffers = [bitmap, pa.py_buffer(views), pa.py_buffer(self.data)]
