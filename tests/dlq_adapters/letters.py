@@ -45,7 +45,9 @@ class RealLetter:
 
 
 def real_letters() -> list[RealLetter]:
-    return [_real(json.loads(line)) for path in sorted(FIXTURES.glob("*.jsonl")) for line in path.open()]
+    return [
+        _real(json.loads(line)) for path in sorted(FIXTURES.glob("*.jsonl")) for line in path.read_text().splitlines()
+    ]
 
 
 def _real(row: dict[str, Any]) -> RealLetter:
