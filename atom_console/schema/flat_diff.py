@@ -146,8 +146,9 @@ class _Diff:
             yield from self._field(where, old, new)
             return
         why = f"`{safe_text(new.name)}` takes the slot with another type: each side reads the other's bytes wrongly."
-        texts = (f"{safe_text(item.name)}: {self._text(s, item)}" for s, item in ((self._old, old), (self._new, new)))
-        yield Change(where, "slot reused", *texts, True, True, why)
+        before = f"{safe_text(old.name)}: {self._text(self._old, old)}"
+        after = f"{safe_text(new.name)}: {self._text(self._new, new)}"
+        yield Change(where, "slot reused", before, after, True, True, why)
 
     def _added(self, where: str, field: Field, *, appended: bool) -> Change:
         why = "Old readers skip it; new readers take its absence as the default."
@@ -212,8 +213,8 @@ def _attributes(where: str, old: dict[str, str], new: dict[str, str]) -> Iterato
     for name in _WIRE_ATTRIBUTES:
         if old.get(name) != new.get(name):
             why = "It decides how the bytes are read or where they lie."
-            texts = (safe_text(side[name]) if name in side else None for side in (old, new))
-            yield Change(where, f"{name} changed", *texts, True, True, why)
+            before, after = (safe_text(side[name]) if name in side else None for side in (old, new))
+            yield Change(where, f"{name} changed", before, after, True, True, why)
 
 
 def _enum(old: Enum, new: Enum) -> Iterator[Change]:
@@ -221,8 +222,8 @@ def _enum(old: Enum, new: Enum) -> Iterator[Change]:
     member = "member" if old.is_union else "value"
     if old.is_union != new.is_union or old.underlying.base is not new.underlying.base:
         why = "The number on the wire has another width or sign."
-        texts = (f"{_kind(item, 'enum')} {item.underlying.base.name.lower()}" for item in (old, new))
-        yield Change(path, "underlying type changed", *texts, True, True, why)
+        before, after = (f"{_kind(item, 'enum')} {item.underlying.base.name.lower()}" for item in (old, new))
+        yield Change(path, "underlying type changed", before, after, True, True, why)
     old_names, new_names = ({value.name: value for value in enum.values} for enum in (old, new))
     old_numbers, new_numbers = ({value.value: value for value in enum.values} for enum in (old, new))
     for value in old.values:
