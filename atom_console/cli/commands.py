@@ -21,6 +21,7 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "console": Entry("atom_console.cli.console_command:console", "The screen; also what runs without a command."),
     "produce": Entry("atom_console.cli.produce_commands:produce", "Publish events from a file or a pipe."),
+    "tail": Entry("atom_console.cli.tail_command:tail", "The records of a topic, decoded, as JSON Lines."),
     "topics": Entry("atom_console.cli.topics_command:topics", "Topics, rates, partitions, consumer lag."),
     "dlq": Entry("atom_console.cli.dlq_commands:dlq", "Dead letters: list, group, look at, check."),
     "events": Entry("atom_console.cli.events_commands:events", "JSON Lines to FlatBuffers and back; verify them."),

@@ -75,7 +75,7 @@ def open_store(cli: CliContext, doing: str) -> Iterator[Store]:
 @click.option("--oldest-first", is_flag=True, help="In order of arrival.")
 @json_option
 @pass_context
-def ls(cli: CliContext, limit: int, cursor: str | None, oldest_first: bool, **options: Any) -> None:
+def ls(cli: CliContext, /, limit: int, cursor: str | None, oldest_first: bool, **options: Any) -> None:
     """One page of records, newest first."""
     wanted = make_filter(options)
     with open_reader(cli) as reader:
@@ -101,7 +101,7 @@ def ls(cli: CliContext, limit: int, cursor: str | None, oldest_first: bool, **op
 @filter_options
 @json_option
 @pass_context
-def groups(cli: CliContext, **options: Any) -> None:
+def groups(cli: CliContext, /, **options: Any) -> None:
     """Records that failed alike, by fingerprint, the most numerous first."""
     with open_reader(cli) as reader:
         found = reader.groups(make_filter(options))
@@ -316,7 +316,7 @@ def _detail(record: RecordDetail, seen: View) -> dict[str, object]:
             "headers": [[name, _base64(value)] for name, value in current.headers],
             "dlq_headers": [[name, _base64(value)] for name, value in seen.dlq_headers],
             "warnings": list(record.warnings),
-            "masked": not seen.whole,
+            "masked": not seen.shown.whole,
             "meaning": _meaning(record),
         },
         "payload": {
@@ -324,9 +324,9 @@ def _detail(record: RecordDetail, seen: View) -> dict[str, object]:
             "size_bytes": row.size_bytes,
             "revision": current.rev,
             "value_base64": _base64(seen.value),
-            "undecodable": seen.undecodable,
+            "undecodable": seen.shown.undecodable,
         },
-        "event": seen.event,
+        "event": seen.shown.event,
         "attempts": [
             {
                 "run_id": a.run_id,
@@ -381,14 +381,16 @@ def _print_detail(record: RecordDetail, seen: View) -> None:
         print_line(f"warning  {warning}")
     for name, value in record.current.headers:
         print_line(f"header   {safe_text(name)}: {'null' if value is None else safe_text(value, 200)}")
-    if seen.event is not None:
-        print_line(f"event    {to_json(seen.event)}")
-    elif seen.undecodable and not seen.whole:
-        print_line(f"event    not an event ({seen.undecodable}); masked as a whole: --reveal --reason R shows it")
+    if seen.shown.event is not None:
+        print_line(f"event    {to_json(seen.shown.event)}")
+    elif seen.shown.undecodable and not seen.shown.whole:
+        print_line(f"event    not an event ({seen.shown.undecodable}); masked as a whole: --reveal --reason R shows it")
     elif seen.value is not None:
         print_line(f"value    {seen.value[:256].hex(' ')}{' …' if len(seen.value) > 256 else ''}")
-    if seen.masked_molecules:
-        print_line(f"masked   {seen.masked_molecules} molecules ask for a clearance that this profile does not have")
+    if seen.shown.masked_molecules:
+        print_line(
+            f"masked   {seen.shown.masked_molecules} molecules ask for a clearance that this profile does not have"
+        )
     for entry in record.audit:
         print_line(f"audit    {format_ms(entry.at)} {entry.os_user} {entry.action} {entry.reason}")
 
@@ -424,7 +426,7 @@ def _audit_reveal(cli: CliContext, record: RecordDetail, reason: str) -> None:
 
 
 def _write_raw(path: Path, seen: View) -> None:
-    if not seen.whole:
+    if not seen.shown.whole:
         raise RefusedError(
             "the payload is masked for this profile's clearance", next_step="add --reveal --reason R; it is audited"
         )

@@ -154,6 +154,7 @@ class _FaultTeller:
 
 def _print(cli: CliContext, producer: Producer, report: DrainReport, progress: FeedProgress, seconds: float) -> None:
     seen = producer.snapshot()
+    ack_ms = {"p50": seen.ack.p50_ms, "p99": seen.ack.p99_ms, "max": seen.ack.max_ms}
     document = {
         "accepted": report.accepted,
         "acked": report.acked,
@@ -163,7 +164,7 @@ def _print(cli: CliContext, producer: Producer, report: DrainReport, progress: F
         "bytes": seen.accepted_bytes,
         "seconds": round(seconds, 3),
         "events_per_s": round(report.accepted / seconds) if seconds else None,
-        "ack_ms": {"p50": seen.ack.p50_ms, "p99": seen.ack.p99_ms, "max": seen.ack.max_ms},
+        "ack_ms": ack_ms,
         "captured_by_class": {str(name): count for name, count in seen.captured_by_class.items()},
         "mode": seen.mode,
         "cluster_id": producer.cluster_id,
@@ -172,7 +173,7 @@ def _print(cli: CliContext, producer: Producer, report: DrainReport, progress: F
         print_json(document)
         return
     flat = {name: value for name, value in document.items() if not isinstance(value, dict)}
-    flat["ack ms p50/p99/max"] = " / ".join("?" if v is None else f"{v:.2f}" for v in document["ack_ms"].values())
+    flat["ack ms p50/p99/max"] = " / ".join("?" if v is None else f"{v:.2f}" for v in ack_ms.values())
     print_fields(flat)
     for error in seen.recent_errors:
         say(f"{error.count} × {error.name}: {error.meaning}")
