@@ -24,17 +24,22 @@ _TAIL = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The strings of one column that are set: where they are in `data`, how long, and in which rows."""
+    """The strings of one column that are set: where they are in `data`, how long, and an index of their rows."""
 
     data: NDArray[np.uint8]
     starts: Integers
     lengths: Integers
-    rows: Integers
+    rows: Integers | slice  # everything, where all rows are set: indexing by that copies nothing
 
     @property
     def words(self) -> Integers:
         """32-bit words of each record."""
         return (self.lengths >> 2) + 2
+
+    @property
+    def row_numbers(self) -> Integers:
+        """The rows as numbers."""
+        return np.arange(len(self.starts)) if isinstance(self.rows, slice) else self.rows
 
 
 def texts_of(column: Column) -> Texts:
@@ -42,12 +47,13 @@ def texts_of(column: Column) -> Texts:
     array, valid = column.array, column.valid
     count = len(array)
     offsets = np.frombuffer(array.buffers()[1], np.int32, count + 1, 4 * array.offset).astype(np.int64)
-    rows = np.arange(count) if valid is None else np.flatnonzero(valid.view(np.bool_))
-    starts = offsets[:-1] if valid is None else offsets[rows]
-    ends = offsets[1:] if valid is None else offsets[rows + 1]
     data = array.buffers()[2]
     raw = np.zeros(1, np.uint8) if data is None or not data.size else np.frombuffer(data, np.uint8)
-    return Texts(raw, starts, ends - starts, rows)
+    if valid is None:
+        return Texts(raw, offsets[:-1], np.diff(offsets), slice(None))
+    rows = np.flatnonzero(valid.view(np.bool_))
+    starts = offsets[rows]
+    return Texts(raw, starts, offsets[rows + 1] - starts, rows)
 
 
 def scatter_texts(out: NDArray[np.uint32], texts: Texts, at: Integers) -> None:

@@ -127,7 +127,7 @@ def _text_offsets(rows: MoleculeRows, heap: int) -> Words:
         words = texts.words
         ends = words.cumsum()
         positions = heap + 4 * (ends - words)
-        offsets[texts.rows, int(slot == 5)] = positions - MOLECULE_OFFSETS[slot] - MOLECULE_SIZE * texts.rows
+        offsets[texts.rows, int(slot == 5)] = positions - MOLECULE_OFFSETS[slot] - MOLECULE_SIZE * texts.row_numbers
         heap += 4 * int(ends[-1])
     return offsets.view(np.uint64).reshape(-1)
 
@@ -200,7 +200,7 @@ class _EventBlock:
             return
         texts = texts_of(column)
         self.presence[texts.rows] |= np.uint8(1 << slot)
-        self.texts.append((slot, texts, self.end[texts.rows]))
+        self.texts.append((slot, texts, self.end[texts.rows].copy()))
         self.end[texts.rows] += texts.words
 
     def _required(self, arrays: Mapping[str, Any], name: str) -> Column:
@@ -239,7 +239,7 @@ class _EventBlock:
         text_words = np.zeros(total, np.int64)
         self.molecule_texts: list[tuple[int, Texts, Integers]] = []
         for slot, texts in self.rows.texts:
-            self.molecule_texts.append((slot, texts, text_words[texts.rows]))
+            self.molecule_texts.append((slot, texts, text_words[texts.rows].copy()))
             text_words[texts.rows] += texts.words
         self.text_starts = _starts(text_words)
 

@@ -44,7 +44,7 @@ class MoleculeRows:
         self.presence = self.presence | (1 << slot if valid is None else valid << slot)
         if slot in _TEXT_FIELDS:
             texts = texts_of(column)
-            if len(texts.rows):
+            if len(texts.starts):
                 self.texts.append((slot, texts))
         elif slot == 0:
             pairs = column.numbers("<u8", 2).reshape(-1, 2)

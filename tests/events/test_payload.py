@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -48,3 +50,13 @@ def test_damaged_payloads_are_typed_errors() -> None:
                 read(bytes(damaged[: rng.randrange(1, len(damaged) + 1)]))
             except DecodeError:
                 continue
+
+
+def test_the_room_is_light_to_import() -> None:
+    """Commands that only encode or decode do not pay for numpy and pyarrow."""
+    code = (
+        "import sys; from atom_console.events import *; from atom_console.events import jsonl, masking\n"
+        "decode(encode(AtomEvent(timestamp=1, type=1)))\n"
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'pyarrow', 'flatbuffers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
