@@ -83,6 +83,7 @@ class Audit:
         with on_disk(self._path):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
             with os.fdopen(descriptor, "r+b") as file:
+                os.fchmod(descriptor, PRIVATE_FILE)
                 torn = self._drop_torn(file.fileno())
                 last = self.head()
                 if torn:

@@ -16,6 +16,7 @@ from atom_console.pki import pem
 from atom_console.pki.files import create_file
 from atom_console.pki.keys import to_pem
 from atom_console.pki.material import Identity, Role, Trust
+from atom_console.pki.passphrase import SecretBytes
 
 STRICT: Final = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 
@@ -52,7 +53,7 @@ def context(
         if trust.crls:
             made.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if identity is not None and identity.key is not None:
-        with in_memory(pem.dump(identity.chain) + to_pem(identity.key)) as path:
+        with in_memory(SecretBytes(pem.dump(identity.chain) + to_pem(identity.key))) as path:
             # A password that is never needed: without one OpenSSL would ask the terminal.
             made.load_cert_chain(path, password=b"")
     if alpn:

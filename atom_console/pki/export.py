@@ -13,7 +13,7 @@ from atom_console.pki.files import create_file, make_private_dir, read_private, 
 from atom_console.pki.findings import finding
 from atom_console.pki.inventory import Entry, Status, fingerprint
 from atom_console.pki.keys import is_encrypted, load_pem, to_pem
-from atom_console.pki.passphrase import Passphrase, PassphraseSource
+from atom_console.pki.passphrase import Passphrase, PassphraseSource, SecretBytes
 from atom_console.pki.store import Store
 
 MIN_STORE_PASSWORD = 6  # keytool refuses shorter ones
@@ -104,7 +104,9 @@ def export_pkcs12(
     anchors = x509.load_pem_x509_certificates(store.bundle.read_bytes())
     trust = [pkcs12.PKCS12Certificate(c, f"ca-{i}".encode()) for i, c in enumerate(anchors, 1)]
     files = {
-        f"{entry.name}.keystore.p12": pkcs12.serialize_key_and_certificates(alias, key, leaf, above, encryption),
+        f"{entry.name}.keystore.p12": SecretBytes(
+            pkcs12.serialize_key_and_certificates(alias, key, leaf, above, encryption)
+        ),
         "truststore.p12": pkcs12.serialize_java_truststore(trust, encryption),
     }
     return _write(store, entry, directory, files, "pkcs12", replace=replace)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from atom_console.pki.errors import FaultError, StoreLockedError, StoreWriteError
 from atom_console.pki.findings import finding
+from atom_console.pki.passphrase import SecretBytes
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
@@ -145,7 +146,7 @@ def exposure(path: Path) -> str | None:
     return f"{mode:04o}" if mode & _OTHERS else None
 
 
-def read_private(path: Path) -> bytes:
+def read_private(path: Path) -> SecretBytes:
     """The content of a private key file, if nobody but its owner can read it.
 
     Raises:
@@ -161,7 +162,7 @@ def read_private(path: Path) -> bytes:
                 f"run: chmod 600 {path}; if others had access, issue a new pair and revoke this one",
             )
         )
-    return read_file(path)
+    return SecretBytes(read_file(path))
 
 
 @contextmanager
@@ -175,6 +176,7 @@ def locked(path: Path, *, wait_s: float) -> Iterator[None]:
     with on_disk(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
+        os.fchmod(descriptor, PRIVATE_FILE)
         _take(descriptor, path, time.monotonic() + wait_s)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)

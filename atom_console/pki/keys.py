@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from atom_console.pki.errors import FaultError
 from atom_console.pki.findings import finding
-from atom_console.pki.passphrase import Passphrase
+from atom_console.pki.passphrase import Passphrase, SecretBytes
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -89,12 +89,13 @@ def digest_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
     return hashes.SHA256()
 
 
-def to_pem(key: PrivateKey, passphrase: Passphrase | None = None) -> bytes:
+def to_pem(key: PrivateKey, passphrase: Passphrase | None = None) -> SecretBytes:
     """PKCS#8 PEM, encrypted (PBES2, AES-256) where a passphrase is given."""
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase is not None:
         encryption = serialization.BestAvailableEncryption(passphrase.reveal())
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return SecretBytes(pem)
 
 
 def load_pem(data: bytes, subject: str, passphrase: Passphrase | None = None) -> PrivateKey:

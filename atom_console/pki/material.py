@@ -16,7 +16,7 @@ from atom_console.pki.errors import FaultError
 from atom_console.pki.files import exposure, read_file
 from atom_console.pki.findings import Finding, finding
 from atom_console.pki.keys import PrivateKey, load_pem, public_bytes
-from atom_console.pki.passphrase import Passphrase
+from atom_console.pki.passphrase import Passphrase, SecretBytes
 
 
 class Role(StrEnum):
@@ -104,7 +104,7 @@ def read_identity(
     if key is not None:
         found += exposed_key(key)
         try:
-            private = load_pem(read_file(key), str(key), passphrase)
+            private = load_pem(SecretBytes(read_file(key)), str(key), passphrase)
         except FaultError as error:
             found.append(error.finding)
     if not chain or (extra_chain is None and any(f.id == "certificate-unparsable" for f in found)):

@@ -18,6 +18,16 @@ MIN_CA_LENGTH = 12
 
 
 @final
+class SecretBytes(bytes):
+    """Bytes of a key file: they work as any others do, but a traceback that prints variables does not show them."""
+
+    def __repr__(self) -> str:
+        return "SecretBytes(hidden)"
+
+    __str__ = __repr__
+
+
+@final
 class Passphrase:
     """Secret bytes that no log, traceback or `repr` shows."""
 
@@ -91,7 +101,7 @@ def from_file(path: Path) -> Passphrase:
                 f"passphrase file {path} is readable by others (mode {stat.S_IMODE(mode):04o})",
                 next_step=f"run: chmod 600 {path}",
             )
-        return _first_line(file.read(4097), f"passphrase file {path}")
+        return _first_line(SecretBytes(file.read(4097)), f"passphrase file {path}")
 
 
 def from_descriptor(descriptor: int) -> Passphrase:
@@ -102,15 +112,15 @@ def from_descriptor(descriptor: int) -> Passphrase:
     """
     try:
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            return _first_line(file.read(4097), f"descriptor {descriptor}")
+            return _first_line(SecretBytes(file.read(4097)), f"descriptor {descriptor}")
     except OSError as error:
         raise PassphraseError(
             f"descriptor {descriptor} cannot be read: {error.strerror}", next_step="open it for reading in the shell"
         ) from None
 
 
-def _first_line(raw: bytes, where: str) -> Passphrase:
-    line = raw.split(b"\n", 1)[0].rstrip(b"\r")
+def _first_line(raw: SecretBytes, where: str) -> Passphrase:
+    line = SecretBytes(raw.split(b"\n", 1)[0].rstrip(b"\r"))
     if not line or len(raw) > 4096:
         raise PassphraseError(f"{where} holds no passphrase", next_step="put it on the first line (4096 bytes at most)")
     return Passphrase(line)

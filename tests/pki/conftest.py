@@ -35,7 +35,7 @@ def pki(tmp_path: Path, ca_passphrase: PassphraseSource) -> Iterator[Store]:
         [
             Order("broker-1", "broker", ("DNS:broker-1.internal", "DNS:localhost", "IP:127.0.0.1")),
             Order("flight-1", "flight-server", ("DNS:flight-1.internal", "DNS:localhost", "IP:127.0.0.1")),
-            Order("ops-alice", "client", ("URI:spiffe://atom/ops/alice",)),
+            Order("ops-alice", "client", ("URI:spiffe://atom.internal/ops/alice",)),
         ],
     )
     return store
