@@ -77,7 +77,7 @@ class Reader:
         """(tenant, records) of one group, the most numerous first."""
         query = (
             "SELECT c.tenant_id, sum(t.n) AS n FROM cohort c JOIN tally t ON t.cohort = c.id"
-            " WHERE c.fingerprint = ? AND t.n > 0 GROUP BY 1 ORDER BY n DESC LIMIT ?"
+            " WHERE c.fingerprint = ? AND t.n > 0 GROUP BY 1 ORDER BY n DESC, 1 LIMIT ?"
         )
         with self._reading() as conn:
             return [(tenant, n) for tenant, n in conn.execute(query, (fingerprint, limit))]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atom_console.dlq import audit
 from atom_console.dlq.errors import IllegalTransitionError, StaleRecordError
+from atom_console.dlq.ids import id_text
 from atom_console.dlq.record import State
 from atom_console.dlq.text import storable
 
@@ -102,10 +103,11 @@ def transition(
     before: list[tuple[object, ...]] = []
     after: list[tuple[object, ...]] = []
     for seq, version in changes:
-        row = conn.execute("SELECT id, state, version FROM record WHERE seq = ?", (seq,)).fetchone()
+        row: Any = conn.execute("SELECT id, state, version FROM record WHERE seq = ?", (seq,)).fetchone()
         if row is None:
             raise IllegalTransitionError(f"record {seq} is not in the store any more", next_step="Refresh the list.")
-        record_id, state, found = row
+        state, found = row[1:]
+        record_id = id_text(row[0])
         _check(record_id, State(state), to, holder=held.get(seq))
         if found != version:
             raise StaleRecordError(

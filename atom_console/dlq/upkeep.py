@@ -40,7 +40,7 @@ class Upkeep:
         self.behind = True
         self._place, self._settings, self._link, self._let_go = place, settings, link, let_go
         self._import: Generator[None, None, list[spool.ImportReport]] | None = None
-        self._disk_at = self._spool_at = 0.0
+        self._disk_at, self._spool_at = 0.0, time.monotonic()
         self.room = Room(0, int(settings.max_bytes), place.free_bytes(), int(settings.min_free_bytes))
 
     @property
