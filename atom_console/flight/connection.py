@@ -109,14 +109,14 @@ class Connection:
         given = uri or settings.uri
         if not given:
             raise InputError("no Flight server is configured", next_step="Name one, or set ATOM_FLIGHT_URI.")
-        roots = ca or (_read_pem(settings.ca, "ca") if settings.ca else None)
+        roots = ca or (read_pem(settings.ca, "flight.ca") if settings.ca else None)
         pair = identity or _read_identity(settings.cert, settings.key)
         target = parse_target(str(given), secure=roots is not None or pair is not None)
         return cls(
             uri=target.uri,
             ca=roots,
             identity=pair,
-            token=_read_token(settings.token_file) if settings.token_file else None,
+            token=read_token(settings.token_file) if settings.token_file else None,
             options=ChannelOptions.from_settings(settings),
         )
 
@@ -169,15 +169,20 @@ class Connection:
         return fl.FlightCallOptions(timeout=deadline_s, headers=headers)
 
 
-def _read_pem(path: Path, setting: str) -> bytes:
+def read_pem(path: Path, setting: str) -> bytes:
+    """A PEM file; `setting` is how messages name it.
+
+    Raises:
+        InputError: unreadable, or not PEM.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(
-            f"cannot read flight.{setting} {path}: {error.strerror}", next_step=f"Check ATOM_FLIGHT_{setting.upper()}."
+            f"cannot read {setting} {path}: {error.strerror}", next_step="Check the path and who may read it."
         ) from None
     if b"-----BEGIN" not in data:
-        raise InputError(f"flight.{setting} {path} is not PEM", next_step="Convert it with openssl to PEM.")
+        raise InputError(f"{setting} {path} is not PEM", next_step="Convert it with openssl to PEM.")
     return data
 
 
@@ -187,7 +192,7 @@ def _read_identity(cert: Path | None, key: Path | None) -> Identity | None:
     if not cert or not key:
         missing = "key" if cert else "cert"
         raise InputError(f"flight.{missing} is missing", next_step=f"Set ATOM_FLIGHT_{missing.upper()} as well.")
-    identity = Identity(_read_pem(cert, "cert"), _read_pem(key, "key"))
+    identity = Identity(read_pem(cert, "flight.cert"), read_pem(key, "flight.key"))
     check_pair(identity, f"{cert} and {key}")
     return identity
 
@@ -216,7 +221,12 @@ def check_pair(identity: Identity, where: str) -> None:
             ) from None
 
 
-def _read_token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """The bearer token in a file.
+
+    Raises:
+        InputError: unreadable, empty, or not one printable line.
+    """
     try:
         with Path(path).open("rb") as file:
             token = file.read(_MAX_TOKEN_BYTES).decode("ascii").strip()
