@@ -138,17 +138,20 @@ class ClusterReader:
             raise TopicRefusedError(name, found.error)
         return found
 
-    def watermarks(self, topics: Iterable[str] | None = None, *, read_committed: bool = False) -> Watermarks:
+    def watermarks(
+        self, topics: Iterable[str] | None = None, *, view: ClusterView | None = None, read_committed: bool = False
+    ) -> Watermarks:
         """Low and high watermarks of every partition of the topics (of all, by default), two requests a broker.
 
         Args:
             topics: names; unknown ones get no partitions.
+            view: metadata read a moment ago, to save asking again.
             read_committed: high is then the last stable offset: the end for a reader of committed records.
 
         Raises:
             BrokerUnreachableError: no broker answered.
         """
-        view = self.view()
+        view = view or self.view()
         wanted = {
             name: [partition.number for partition in view.topics[name].partitions]
             for name in (view.topics if topics is None else topics)

@@ -144,12 +144,15 @@ class BrokerHandle:
         found = admin.list_offsets(asked, request_timeout=10)
         return {partition.partition: future.result(timeout=15).offset for partition, future in found.items()}
 
-    def dump_log(self, topic: str, partition: int = 0) -> str:
-        """The batches of a partition as Kafka's own `DumpLogSegments` prints them (offsets, codec, sizes)."""
-        folders = sorted(self.directory.glob(f"**/data/{topic}-{partition}"))
-        segments = sorted(str(path) for path in folders[0].glob("*.log")) if folders else []
-        if not segments:
-            raise BrokerError(f"no segment of {topic}-{partition} under {self.directory}")
+    def dump_log(self, *topics: str) -> dict[str, str]:
+        """Topic → its batches as Kafka's own `DumpLogSegments` prints them: offsets, `compresscodec`, sizes."""
+        segments = {
+            str(path): topic
+            for topic in topics
+            for folder in self.directory.glob(f"**/data/{topic}-*")
+            if folder.name.removeprefix(f"{topic}-").isdecimal()
+            for path in folder.glob("*.log")
+        }
         command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath()]
         done = subprocess.run(
             [*command, "org.apache.kafka.tools.DumpLogSegments", "--files", ",".join(segments)],
@@ -158,7 +161,11 @@ class BrokerHandle:
             timeout=60,
             check=True,
         )
-        return done.stdout
+        printed = dict.fromkeys(topics, "")
+        for part in done.stdout.split("Dumping ")[1:]:
+            path, _, text = part.partition("\n")
+            printed[segments[path.strip()]] += text
+        return printed
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of the broker's own log (of each broker of a cluster)."""

@@ -14,6 +14,8 @@ from tests.broker.handle import SILENT, BrokerHandle, wait_until
 from tests.broker.ports import free_ports
 from tests.broker.quorum import KafkaCluster
 
+_ROOT = Path(__file__).parents[2]
+
 
 def _send(properties: dict[str, str], topic: str, value: bytes = b"x") -> KafkaError | None:
     producer = Producer(properties | {"log_level": 0}, logger=SILENT)
@@ -65,7 +67,11 @@ def test_topics_are_not_made_by_writing(kafka: BrokerHandle) -> None:
 def test_dump_log_names_the_codec(kafka: BrokerHandle) -> None:
     topic = kafka.create_topic()
     assert _send({"bootstrap.servers": kafka.bootstrap, "compression.type": "zstd"}, topic, b"abc" * 100) is None
-    assert "compresscodec: zstd" in kafka.dump_log(topic)
+    plain = kafka.create_topic()
+    assert _send({"bootstrap.servers": kafka.bootstrap}, plain) is None
+    dumped = kafka.dump_log(topic, plain)
+    assert "compresscodec: zstd" in dumped[topic]
+    assert "compresscodec: none" in dumped[plain]
 
 
 def test_a_deleted_topic_is_gone(kafka: BrokerHandle) -> None:
@@ -111,22 +117,35 @@ def test_a_cluster_goes_on_without_its_leader(make_cluster: Callable[..., KafkaC
     assert cluster.handle.end_offsets(topic) == {0: 2}
 
 
+_OWN = """
+import os, pathlib, sys
+from tests.broker.broker import KafkaBroker
+broker = KafkaBroker(pathlib.Path(sys.argv[1]))
+broker.start()
+print(broker.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+_SHARED = """
+import os, pathlib, re, sys
+from tests.broker.keeper import shared_broker
+with shared_broker(pathlib.Path(sys.argv[1])) as first, shared_broker(pathlib.Path(sys.argv[1])) as second:
+    assert first == second
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        words = (process / "cmdline").read_bytes().split(b"\\0") if os.access(process / "cmdline", os.R_OK) else []
+        if words[0:1] == [b"java"] and os.fsencode(first.directory / "server.properties") in words:
+            print(process.name, flush=True)
+            os.kill(os.getpid(), 9)
+"""
+
+
 @pytest.mark.crash
 @pytest.mark.usefixtures("kafka")  # skips where there is no Java
-def test_a_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
-    program = (
-        "import os, sys, pathlib\n"
-        "from tests.broker.broker import KafkaBroker\n"
-        "broker = KafkaBroker(pathlib.Path(sys.argv[1]))\n"
-        "broker.start()\n"
-        "print(broker.pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    root = Path(__file__).parents[2]
+@pytest.mark.parametrize("program", [_OWN, _SHARED], ids=["own", "shared"])
+def test_a_broker_dies_with_the_process_that_uses_it(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "b")],
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        cwd=_ROOT,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
         capture_output=True,
         text=True,
         timeout=90,
@@ -135,6 +154,22 @@ def test_a_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     assert done.returncode == -9, done.stderr
     pid = int(done.stdout)
     wait_until(lambda: not _alive(pid), 10, "the broker's process is gone")
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", "1 skipped"), ("1", "1 error")])
+def test_without_java_there_is_one_line_or_a_failure(required: str, outcome: str, tmp_path: Path) -> None:
+    chosen = f"{__file__}::test_a_deleted_topic_is_gone"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 't'}", chosen],
+        cwd=_ROOT,
+        env=os.environ | {"PATH": str(tmp_path), "ATOM_TEST_REQUIRE_KAFKA": required},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert outcome in done.stdout
+    assert done.stdout.count("no real Kafka here: Java 17 or newer is missing") == 1
 
 
 def test_free_ports_are_different_and_below_the_outgoing_range() -> None:

@@ -1,0 +1,83 @@
+"""What the end-to-end tests share: settings against a real broker, events in bulk, and looks at both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from atom_console.config import DlqSettings, KafkaSettings, Settings
+from atom_console.dlq.place import Place
+from atom_console.events import decode_mapping
+from atom_console.kafka.cluster import ClusterReader
+from atom_console.kafka.read_back import read_range
+from atom_console.kafka.reading import TailRecord, record_of
+from atom_console.sandbox.workload import Workload
+
+_KINDS = 1_000
+
+
+def settings_for(bootstrap: str, topic: str, *, dlq: dict[str, Any] | None = None, **kafka: Any) -> Settings:
+    return Settings(
+        kafka=KafkaSettings(bootstrap_servers=bootstrap, topic=topic, **kafka), dlq=DlqSettings(**(dlq or {}))
+    )
+
+
+def many_events(count: int, seed: int = 11) -> Iterator[dict[str, Any]]:
+    """`count` realistic events, each with an id of its own: a thousand kinds over and over."""
+    kinds = Workload(seed=seed).events(_KINDS)
+    for number in range(count):
+        yield kinds[number % _KINDS] | {"event_id": f"{seed:08x}-0000-4000-a000-{number:012x}"}
+
+
+def event_id_of(value: bytes) -> str:
+    found: str = decode_mapping(value)["event_id"]
+    return found
+
+
+def on_the_broker(bootstrap: str, topic: str) -> list[TailRecord]:
+    """Every record of a topic, and proof that the reading was whole."""
+    kafka = KafkaSettings(bootstrap_servers=bootstrap)
+    with ClusterReader(kafka) as cluster:
+        marks = cluster.watermarks([topic]).by_topic[topic]
+    reading = read_range(kafka, topic, {number: (mark.low, mark.high) for number, mark in marks.items() if mark})
+    found = [record_of(message) for batch in reading for message in batch]
+    assert len(reading.account) == len(marks)
+    assert all(account.complete and account.missing == 0 for account in reading.account.values())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A dead letter as the file on disk has it."""
+
+    key: bytes | None
+    value: bytes
+    topic: str
+    err_class: str
+    err_name: str
+    err_code: int
+    stage: str
+    message: str
+    maybe_persisted: bool
+
+
+def in_the_store(directory: Path) -> list[Kept]:
+    """Every dead letter, read with nothing but SQL."""
+    query = (
+        "SELECT p.key, p.value, c.dest_topic, c.err_class, c.err_name, c.err_code, c.stage, p.err_message,"
+        " r.maybe_persisted FROM record r JOIN payload p USING (seq) JOIN cohort c ON c.id = r.cohort ORDER BY r.seq"
+    )
+    database = apsw.Connection(str(Place(directory).database), flags=apsw.SQLITE_OPEN_READONLY)
+    with closing(database):
+        return [Kept(*row[:-1], bool(row[-1])) for row in database.execute(query)]
+
+
+def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
