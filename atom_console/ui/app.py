@@ -38,6 +38,7 @@ from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
 from atom_console.ui.rooms.overview import OverviewRoom
 from atom_console.ui.rooms.room import Room
 from atom_console.ui.rows import Row
+from atom_console.ui.table import VirtualTable
 from atom_console.ui.themes import bundled_dir, load_themes
 
 _LOG = logging.getLogger(__name__)
@@ -276,7 +277,11 @@ class ConsoleApp(App[int]):
                 done(receipt)
             self.tick()
 
-        self.jobs.submit(command, lambda: self.engine.submit(command), finished)
+        self.jobs.submit(object(), lambda: self.engine.submit(command), finished)
+
+    def on_virtual_table_failed(self, event: VirtualTable.Failed) -> None:
+        """A table could not do what was asked of it."""
+        self.report(event.error)
 
     def ask(self, question: Question, then: Callable[[], None]) -> None:
         """Do it only after the operator agreed."""

@@ -227,7 +227,8 @@ def sparkline(history: Sequence[float | None], width: int) -> str:
         if value is None:
             signs.append(" ")
         else:
-            signs.append(_BLOCKS[min(int(value / top * len(_BLOCKS)), len(_BLOCKS) - 1)] if top > 0 else _BLOCKS[0])
+            share = max(0.0, value / top) if top > 0 else 0.0
+            signs.append(_BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)])
     return "".join(signs).rjust(width)
 
 

@@ -16,13 +16,13 @@ from textual.strip import Strip
 
 from atom_console.errors import AtomError
 from atom_console.ui.commands import bindings
-from atom_console.ui.drawing import Line, Role, Span, fit, line
+from atom_console.ui.drawing import Line, Role, Span, cut_line, fit, line
 from atom_console.ui.loader import Loader
 from atom_console.ui.painting import ROLE_CLASSES, paint
 from atom_console.ui.rows import Cell, Layout, ListSource, Marks, Row, RowSource, Total, lay_out
 
 _HEADER = 1
-_GUTTER = 2
+_GUTTER = 2  # cells at either side: signs at the left, "more columns" at the right
 _AHEAD = 50
 
 
@@ -69,6 +69,12 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             """The table."""
             return self.table
 
+    @dataclass
+    class Failed(Message):
+        """Something other than reading the rows on the screen did not work."""
+
+        error: AtomError
+
     def __init__(self, source: RowSource, *, id: str | None = None, markable: bool = True) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self.source = source
@@ -80,7 +86,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._skip = 0
         self._loading = False
         self._loader: Loader | None = None
-        self._painted: dict[int, _Painted] = {}
+        self._painted: dict[int, _Painted | Line] = {}
         self._strips: LRUCache[_Painted, Strip] = LRUCache(512)
 
     def on_mount(self) -> None:
@@ -183,37 +189,29 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def layout_now(self) -> Layout:
         """The columns that fit the present width."""
-        return lay_out(self.source.columns, max(self.size.width - _GUTTER, 1), self._skip)
+        return lay_out(self.source.columns, max(self.size.width - 2 * _GUTTER, 1), self._skip)
 
-    def _look(self, y: int) -> _Painted | None:
+    def _look(self, y: int) -> _Painted | Line:
         index = y - _HEADER + self.scroll_offset.y
-        if y < _HEADER or index >= self.source.total().rows:
-            return None
+        total = self.source.total().rows
+        if y < _HEADER:
+            return self._header()
+        if index >= total:
+            words = () if total else self._words_instead()
+            return words[y - _HEADER] if y - _HEADER < len(words) else ()
         row = self.source.row(index)
         marked = row is not None and row.key in self.marks
         return _Painted(row, index == self.cursor, marked, self.size.width, self._skip)
 
     def render_line(self, y: int) -> Strip:
         """The header, a row, or the words that stand where rows would."""
-        look = self._look(y)
-        if look is None:
-            self._painted.pop(y, None)
-            return self._render_other(y)
-        self._painted[y] = look
+        look = self._painted[y] = self._look(y)
+        if not isinstance(look, _Painted):
+            return paint(self, cut_line(look, self.size.width), self.size.width)
         strip = self._strips.get(look)
         if strip is None:
-            strip = self._render_row(look)
-            self._strips[look] = strip
+            strip = self._strips[look] = self._render_row(look)
         return strip
-
-    def _render_other(self, y: int) -> Strip:
-        width = self.size.width
-        if y < _HEADER:
-            return paint(self, self._header(), width)
-        if self.source.total().rows:
-            return Strip.blank(width, self.rich_style)
-        words = self._words_instead()
-        return paint(self, words[y - _HEADER] if y - _HEADER < len(words) else (), width)
 
     def _words_instead(self) -> Sequence[Line]:
         if self.failure is not None:
@@ -360,7 +358,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _take_marks(self, keys: object, error: AtomError | None) -> None:
         if error is not None:
-            self.app.notify(error.what, severity="error", markup=False)
+            self.post_message(self.Failed(error))
             return
         self.marks.set_all(keys)  # type: ignore[arg-type]
         self._repaint_all()

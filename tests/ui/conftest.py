@@ -1,8 +1,36 @@
-"""Helpers of these tests are plain modules beside them."""
+"""Fixtures of the screen's tests; their helpers are plain modules beside them."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+from atom_console.ui.terminal import prepare_environment
+
+os.environ.pop("NO_COLOR", None)
+prepare_environment(os.environ)
+
+
+@pytest.fixture(scope="session")
+def letters_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with 207 dead letters in four groups."""
+    import letters
+
+    directory = tmp_path_factory.mktemp("letters") / "dlq"
+    letters.build(directory)
+    return directory
+
+
+@pytest.fixture
+def letters_reader(letters_dir: Path) -> Iterator[object]:
+    from atom_console.dlq.reader import Reader
+
+    reader = Reader(letters_dir)
+    yield reader
+    reader.close()

@@ -5,12 +5,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import difflib
 import os
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from scripted import ScriptedEngine
 from textual.app import App
+from textual.pilot import Pilot
+
+from atom_console.ui.app import ConsoleApp
+from atom_console.ui.options import UiOptions
+
+
+class Press(Protocol):
+    def __call__(self, *keys: str) -> Awaitable[None]: ...
+
 
 STORED = Path(__file__).parent / "frames"
 
@@ -35,3 +48,30 @@ def check_frame(app: App[Any], name: str) -> None:
     if drawn != stored:
         diff = difflib.unified_diff(stored.splitlines(), drawn.splitlines(), "stored", "drawn", lineterm="")
         raise AssertionError(f"{path.name} differs:\n" + "\n".join(diff))
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Until nothing is on its way: messages, reads, commands."""
+    app = pilot.app
+    for _ in range(3):
+        await pilot.pause()
+        while not all(loader.idle for loader in app._loaders):  # type: ignore[attr-defined]
+            await asyncio.sleep(0.002)
+        await pilot.pause()
+
+
+@contextlib.asynccontextmanager
+async def console(
+    engine: ScriptedEngine, size: tuple[int, int] = (80, 24), **options: Any
+) -> AsyncIterator[tuple[ConsoleApp, Press]]:
+    """A running console that looks at the engine only when asked, and a function that presses keys."""
+    app = ConsoleApp(engine, UiOptions(**{"refresh_s": 0, **options}))
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot)
+
+        async def press(*keys: str) -> None:
+            for key in keys:
+                await pilot.press(key)
+                await settle(pilot)
+
+        yield app, press

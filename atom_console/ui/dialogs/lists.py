@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 
 from atom_console.engine.snapshot import SettingRow
 from atom_console.ui.commands import SCOPES, Scope, in_scopes, keys_of, shown_key
-from atom_console.ui.drawing import Line, Span, line
+from atom_console.ui.drawing import Line, Span, line, wrap
 from atom_console.ui.painting import Lines
 from atom_console.ui.rows import Cell, Column, ListSource, Row
 from atom_console.ui.table import VirtualTable
@@ -78,7 +78,8 @@ def help_rows(scopes: Sequence[Scope], keymap: Mapping[str, str]) -> list[Row]:
 def help_dialog(prose: str, scopes: Sequence[Scope], keymap: Mapping[str, str]) -> ListDialog:
     """`?`: what this room is for, and its keys; `enter` on a row does it."""
     columns = (Column("key", 10, 24), Column("command", 14), Column("does", 24, 120))
-    heading = [line(Span("Help", "strong"), Span("   enter does it, esc closes", "dim")), line(prose), line("")]
+    heading = [line(Span("Help", "strong"), Span("   enter does it, esc closes", "dim"))]
+    heading += [*(line(text) for text in wrap(prose, 74)), line("")]
     return ListDialog(heading, ListSource(columns, help_rows(scopes, keymap)))
 
 

@@ -100,11 +100,12 @@ def _cells(spans: Line) -> int:
 def verdict(snapshot: EngineSnapshot) -> Line:
     """One sentence: flowing or not, and where every accepted event is."""
     made, link = snapshot.producer, snapshot.cluster.connection
-    waiting = f"{count(made.queue_depth)} wait in the queue, {count(made.captured)} kept in the DLQ"
     if made.fatal:
         return line(" ", Span("STOPPED", "error"), " · the producer met a fatal error: ", foreign(made.fatal, 200))
     if link.state == "disconnected":
-        return line(" ", Span("NOT FLOWING", "error"), f" · {waiting}")
+        cause = f"{link.reason or 'no answer'} {link.address or ''}".rstrip()
+        waiting = f"{count(made.queue_depth)} wait, {count(made.captured)} kept in the DLQ"
+        return line(" ", Span("NOT FLOWING", "error"), f" · {waiting} · ", foreign(cause, 200))
     if made.accepted is None:
         return line(" ", Span("NOT KNOWN", "warn"), " · the producer has not reported yet")
     if made.accepted == 0:
@@ -140,7 +141,7 @@ def producer(snapshot: EngineSnapshot, width: int, *, roomy: bool = False) -> li
         if len(longer) + len(" PRODUCER ") + len(numbers) < width:
             facts = longer
     head = justify([Span(" PRODUCER ", "title"), foreign(facts, 100)], [Span(numbers, "dim")], width)
-    old = made.age_s if _old(snapshot, made.age_s) else None
+    old = made.age_s if stale(made.age_s) else None
     ack = made.ack
     window = "" if ack.window_s is None else f", {duration(ack.window_s)}"
     last = next((value for value in reversed(ack.p99_history) if value is not None), None)
@@ -184,10 +185,6 @@ def _producer_facts(snapshot: EngineSnapshot, roomy: bool) -> Iterator[str]:
         yield f"{size(made.wire_bytes_per_s.now)}/s"
     if made.idempotent:
         yield "idempotent"
-
-
-def _old(snapshot: EngineSnapshot, age_s: float | None) -> bool:
-    return stale(age_s) or snapshot.cluster.connection.state == "disconnected"
 
 
 def _trend_row(label: str, series: Series, width: int, numbers: str, old: float | None) -> Line:
@@ -264,11 +261,12 @@ def topics(snapshot: EngineSnapshot, width: int) -> list[Line]:
     cluster = snapshot.cluster
     trend_width = 8 if width >= 70 else 0
     name_width = max(min(width - 42 - trend_width, 40), 18)
-    head = f" {'TOPICS':<{name_width + 2}}{'msg/s':>7}  {'':{trend_width}}  {'partitions':<11} behind"
-    rows = [line(Span(fit(head, width), "title"))]
+    old = bool(cluster.topics) and (stale(cluster.age_s) or cluster.connection.state == "disconnected")
+    title = f"TOPICS {duration(cluster.age_s)} old" if old else "TOPICS"
+    head = f" {title:<{name_width + 2}}{'msg/s':>7}  {'':{trend_width}}  {'partitions':<11} behind"
+    rows = [line(Span(fit(head, width), "warn" if old else "title"))]
     if not cluster.topics:
         rows.append(line(Span("  ? not read yet" if cluster.age_s is None else "  none", "dim")))
-    old = _old(snapshot, cluster.age_s)
     for topic in cluster.topics:
         trend = fit(f"{duration(cluster.age_s)} old", 8) if old else sparkline(topic.per_s.history, 8)
         bad = topic.under_replicated or 0
@@ -290,6 +288,8 @@ def _lag(group: str | None, lag: int | None, change: int | None) -> Line:
 def errors(snapshot: EngineSnapshot, width: int) -> list[Line]:
     """The last errors: what each means and what to do."""
     rows = [line(Span(" LAST ERRORS", "title"))]
+    if not snapshot.errors and snapshot.producer.age_s is None:
+        return [line(Span(" LAST ERRORS ", "title"), Span("? not known yet", "dim"))]
     if not snapshot.errors:
         return [line(Span(" LAST ERRORS ", "title"), Span("none", "ok"))]
     for error in snapshot.errors[:5]:

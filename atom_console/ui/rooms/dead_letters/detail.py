@@ -159,4 +159,4 @@ class DetailView(Vertical):
                 next_step="start the console in a directory of yours",
             )
         else:
-            app.say(f"Wrote {len(data):,} bytes to {path}.")
+            app.say(f"Wrote {len(data):,} bytes: {path.name} in {path.parent}.")

@@ -135,7 +135,7 @@ def event(payload: Payload, width: int) -> list[Line]:
     shown = payload.event
     rows: list[Line] = []
     if payload.masked:
-        rows.append(line("  ", Span(f"{count(payload.masked)} molecules are hidden by security_mask", "warn")))
+        rows.append(line("  ", Span(f"hidden by security_mask: {_molecules(payload.masked)}", "warn")))
     rows += [_value_line("  ", name, shown.get(name), width) for name in _EVENT_FIELDS]
     molecules: Sequence[Mapping[str, Any]] = shown.get("molecules") or ()
     absent = shown.get("molecules") is None
@@ -157,6 +157,10 @@ def _no_event(payload: Payload, width: int) -> list[Line]:
         rows += _field("", "it is hidden, for nobody can tell what is in it", width)
         rows += _field("next", 'atom-console dlq show ID --raw FILE --reveal --reason "…"', width, "info")
     return rows
+
+
+def _molecules(number: int) -> str:
+    return "1 molecule" if number == 1 else f"{count(number)} molecules"
 
 
 def _molecule(number: int, molecule: Mapping[str, Any], width: int) -> list[Line]:
@@ -224,9 +228,9 @@ def payload_bytes(payload: Payload) -> Sequence[Line]:
         return HexDump(payload.value)
     if payload.event is None and payload.error is None:
         return [line("  The record has no payload (a tombstone, or only a pointer to it).")]
-    reason = f"{count(payload.masked)} molecules" if payload.masked else "The payload, which cannot be decoded,"
+    reason = f"with {_molecules(payload.masked)} that" if payload.masked else "which cannot be decoded and"
     return [
-        line("  ", Span(f"{reason} may not be seen with your clearance, so the bytes are hidden.", "warn")),
+        line("  ", Span(f"Hidden: a payload {reason} your clearance may not see.", "warn")),
         line("  → ", Span('atom-console dlq show ID --raw FILE --reveal --reason "…"', "info")),
     ]
 

@@ -159,6 +159,8 @@ class DeadLettersRoom(Room):
         self.query_one("#acts-on", Lines).show([cut_line(self._acts_on(), width)])
 
     def _position(self) -> Line:
+        if self.query_one("#notice", Lines).lines and not self.query_one(f"#{self.step}").display:
+            return ()
         if self.step == "groups":
             groups = self.query_one(GroupsView)
             total = None if self.snapshot is None else self.snapshot.dlq.total

@@ -22,7 +22,7 @@ GROUP_COLUMNS = (
     Column("new", 5, 8, priority=2, align="right"),
     Column("what broke", 30, 90),
     Column("last", 5, 6, priority=2),
-    Column("trend", 7, 20, priority=3),
+    Column("trend", 7, 7, priority=3),
     Column("class", 8, 10, priority=4),
     Column("tenants", 7, 8, priority=4, align="right"),
     Column("size", 8, 9, priority=5, align="right"),

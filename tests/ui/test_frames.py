@@ -1,0 +1,157 @@
+"""Every room and state as text, at the sizes that are promised. See frames.py for how to store new ones."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from frames import check_frame, console, frame
+from scripted import NOW_MS, ScriptedEngine, disconnected, flowing, unknown
+
+from atom_console.dlq.reader import Reader
+from atom_console.engine.commands import Receipt
+from atom_console.engine.snapshot import DeadLetterSection, EngineSnapshot, WorkloadSection
+from atom_console.ui.dialogs.confirm import Question
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+
+
+def idle() -> EngineSnapshot:
+    base = flowing()
+    made = dataclasses.replace(
+        base.producer, accepted=0, acked=0, captured=0, errors_by_class=(), queue_depth=0, in_flight=0
+    )
+    return dataclasses.replace(base, producer=made, dlq=DeadLetterSection(age_s=0.1, total=0), errors=())
+
+
+def leased() -> EngineSnapshot:
+    from atom_console.engine.snapshot import LeaseRow
+
+    base = flowing()
+    return dataclasses.replace(
+        base,
+        session=dataclasses.replace(base.session, read_only=True),
+        dlq=dataclasses.replace(base.dlq, lease=LeaseRow("alice", "ops-2", "8f2c", 1.0)),
+        workload=WorkloadSection("running", "day.jsonl", 500, 12_000, 90_000),
+        coach="In 20 s the broker goes away. Watch the second line, then press 2.",
+    )
+
+
+STATES = {
+    "flowing": flowing,
+    "disconnected": disconnected,
+    "unknown": unknown,
+    "idle": idle,
+    "leased": leased,
+}
+
+
+@sizes
+@pytest.mark.parametrize("state", STATES)
+async def test_overview(size: tuple[int, int], state: str) -> None:
+    engine = ScriptedEngine(STATES[state]())
+    engine.pending = [Receipt("Sent 1,200 of 1,200 events: 0 failed, 0 duplicates, run 8f2c.", NOW_MS - 60_000)]
+    async with console(engine, size) as (app, _):
+        check_frame(app, f"overview-{state}")
+
+
+@sizes
+async def test_dead_letters(size: tuple[int, int], letters_reader: Reader) -> None:
+    engine = ScriptedEngine(flowing())
+    engine.dead_letters = letters_reader
+    async with console(engine, size) as (app, press):
+        await press("2")
+        check_frame(app, "groups")
+        await press("space", "space")
+        check_frame(app, "groups-marked")
+        await press("up", "enter")
+        check_frame(app, "records")
+        await press("enter")
+        check_frame(app, "record-why")
+        await press("right")
+        check_frame(app, "record-event")
+        await press("right")
+        check_frame(app, "record-bytes")
+        await press("right")
+        check_frame(app, "record-headers")
+
+
+async def test_bytes_of_a_record_that_may_be_seen(letters_reader: Reader) -> None:
+    engine = ScriptedEngine(flowing())
+    engine.dead_letters = letters_reader
+    async with console(engine) as (app, press):
+        await press("2", "enter", "enter", "right", "right")
+        check_frame(app, "record-bytes-seen")
+
+
+STORE_STATES = {
+    "locked": DeadLetterSection(state="locked", detail="pid 2211 (svc-grid) holds it since 02:13:40Z"),
+    "corrupt": DeadLetterSection(state="corrupt", detail="page 7 of dlq.sqlite does not match its checksum"),
+    "missing": DeadLetterSection(age_s=0.1, state="missing"),
+    "off": DeadLetterSection(age_s=0.1, state="off"),
+    "full": dataclasses.replace(flowing().dlq, state="full", size_bytes=2_000_000_000),
+}
+
+
+@pytest.mark.parametrize("state", STORE_STATES)
+async def test_states_of_the_store(state: str, letters_reader: Reader) -> None:
+    engine = ScriptedEngine(dataclasses.replace(flowing(), dlq=STORE_STATES[state]))
+    engine.dead_letters = letters_reader
+    async with console(engine) as (app, press):
+        check_frame(app, f"overview-store-{state}")
+        await press("2")
+        check_frame(app, f"store-{state}")
+
+
+async def test_nothing_here_and_nothing_matches(letters_reader: Reader, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    empty = DeadLetterSection(age_s=0.1, total=0, last_at_ms=NOW_MS - 3 * 86_400_000)
+    engine = ScriptedEngine(dataclasses.replace(flowing(), dlq=empty))
+    reader = Reader(tmp_path / "none")
+    engine.dead_letters = reader
+    async with console(engine) as (app, press):
+        await press("2")
+        check_frame(app, "groups-empty")
+    reader.close()
+    engine = ScriptedEngine(flowing())
+    engine.dead_letters = letters_reader
+    async with console(engine) as (app, press):
+        await press("2", "slash", *"nothing", "enter")
+        check_frame(app, "groups-no-match")
+
+
+@sizes
+async def test_help(size: tuple[int, int]) -> None:
+    async with console(ScriptedEngine(flowing()), size) as (app, press):
+        await press("question_mark")
+        check_frame(app, "help")
+
+
+async def test_dialogs() -> None:
+    async with console(ScriptedEngine(flowing())) as (app, press):
+        await press("f3")
+        check_frame(app, "themes")
+        await press("escape", "f4")
+        check_frame(app, "settings")
+        await press("escape", "colon", "t", "h")
+        check_frame(app, "command-line")
+        await press("escape", "ctrl+p")
+        await press(*"theme")
+        assert "Theme" in frame(app)
+        await press("escape", "escape")
+        app.ask(Question("Discard", 1284, "events", "PROD · eu-prod-1", typed=True), lambda: None)
+        await press("1")
+        check_frame(app, "confirm-typed")
+        await press("escape")
+        app.ask(Question("Send", 12, "events", "DEV · local · topic atom.write.raw"), lambda: None)
+        await press("enter")
+        check_frame(app, "confirm-plain")
+
+
+async def test_ascii_frames() -> None:
+    async with console(ScriptedEngine(flowing()), ascii_terminal=True) as (app, press):
+        check_frame(app, "ascii-overview")
+        assert frame(app).isascii()
+        await press("question_mark")
+        assert frame(app).isascii()
+        check_frame(app, "ascii-help")
