@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaException
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 
 _POLL_EVERY: Final = 64
 _TURN_S: Final = 0.05
+_TICK_S: Final = 0.05
 _IDEMPOTENCE_READY_S: Final = 0.6
 _NS_PER_MS: Final = 1_000_000
 _INT64: Final = 2**63
 
-_TYPE_HEADERS: Final = {kind: ("type", str(kind).encode()) for kind in range(-128, 128)}
-_OBJECT_HEAD: Final = attrgetter("tenant_id", "trace_id", "type", "timestamp")
-_MAPPING_HEAD: Final = itemgetter("tenant_id", "trace_id", "type", "timestamp")
-_Head = tuple[str | None, str | None, int, int]
-_Produce = Callable[[bytes, str | None, str | None, int, int], None]
+# By event type; the negative ones of a signed byte are found from the end.
+_TYPE_HEADERS: Final = [("type", b"%d" % kind) for kind in (*range(128), *range(-128, 0))]
 _HEADER_NAMES: Final = len("trace_id") + len("type")
+_OBJECT_HEAD: Final = attrgetter("tenant_id", "trace_id", "type", "timestamp")
+# An encoded event, and its tenant, trace, type and time in nanoseconds; encoding has proved the last two.
+_Produce = Callable[[bytes, str | None, str | None, Any, Any], None]
 
 
 class PublisherClosedError(RefusedError):
@@ -80,6 +81,7 @@ class Publisher:
         self._guard = TimestampGuard(lambda: admin_config(kafka))
         self._bounds = self._guard.bounds(kafka.topic)
         self._guard_due_s = 0.0
+        self._tick_due_s = 0.0
         self._closed = False
         self._drained: DrainReport | None = None
         self._accepted = 0
@@ -101,11 +103,13 @@ class Publisher:
             NotAcceptedError: durable mode, and the journal could not commit it.
             PublisherClosedError: after `drain`.
         """
-        self._produce(encode(event), *_OBJECT_HEAD(event))
+        self._produce(encode(event), event.tenant_id, event.trace_id, event.type, event.timestamp)
 
     def publish_mapping(self, event: Mapping[str, Any]) -> None:
         """Accept one event given as a mapping of field names. Raises as `publish`."""
-        self._produce(encode_mapping(event), *_mapping_head(event))
+        value = encode_mapping(event)
+        tenant, trace = _ids(event)
+        self._produce(value, tenant, trace, event["type"], event["timestamp"])
 
     def publish_many(self, events: Sequence[AtomEvent]) -> None:
         """Accept a batch, all of it or none; batches of about 100 are fastest, and one group commit in durable mode.
@@ -115,11 +119,24 @@ class Publisher:
             NotAcceptedError: durable mode, and the journal could not commit the batch.
             PublisherClosedError: after `drain`.
         """
-        self._send(list(map(encode, events)), list(map(_OBJECT_HEAD, events)))
+        values = list(map(encode, events))
+        if self._journal is None:
+            produce = self._produce
+            for value, event in zip(values, events, strict=True):
+                produce(value, event.tenant_id, event.trace_id, event.type, event.timestamp)
+        else:
+            self._accept_encoded(values, map(_OBJECT_HEAD, events))
 
     def publish_mappings(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Accept a batch of mappings, all of it or none. Raises as `publish_many`."""
-        self._send(list(map(encode_mapping, events)), list(map(_mapping_head, events)))
+        values = list(map(encode_mapping, events))
+        if self._journal is None:
+            produce = self._produce
+            for value, event in zip(values, events, strict=True):
+                tenant, trace = _ids(event)
+                produce(value, tenant, trace, event["type"], event["timestamp"])
+        else:
+            self._accept_encoded(values, ((*_ids(event), event["type"], event["timestamp"]) for event in events))
 
     def publish_encoded(
         self,
@@ -205,6 +222,14 @@ class Publisher:
                 break
         return True
 
+    def cluster_id(self, timeout_s: float) -> str | None:
+        """The id of the cluster behind the brokers, or None where none answered in time. Any thread may ask."""
+        try:
+            found: str | None = self._dispatch.main.metadata(self._kafka.topic, timeout_s).cluster_id
+        except KafkaException:
+            return None
+        return found
+
     def drain(self, deadline_s: float) -> DrainReport:
         """Stop intake, flush until the deadline, give up what is left, and capture it. The publisher is then closed.
 
@@ -240,6 +265,7 @@ class Publisher:
         return PublisherSnapshot(
             mode="async" if self._journal is None else "durable",
             accepted=accepted,
+            accepted_bytes=self._accepted_bytes,
             acked=acked,
             captured=captured,
             unsaved=unsaved,
@@ -264,42 +290,38 @@ class Publisher:
 
     # The way in.
 
-    def _send(self, values: Sequence[bytes], heads: Sequence[_Head]) -> None:
-        if self._journal is None:
-            produce = self._produce
-            for value, (tenant, trace, kind, time_ns) in zip(values, heads, strict=True):
-                produce(value, tenant, trace, kind, time_ns)
-        else:
-            self._refuse_when_closed()
-            self._accept([self._described(value, *head) for value, head in zip(values, heads, strict=True)])
-
     def _hot_path(self) -> _Produce:
         """One event to librdkafka; a closure, as looking up attributes would cost as much as encoding.
 
-        It builds no object and no callback an event: the report brings key and value back.
+        It builds no object and no callback an event: the report brings key and value back. A text counts one byte a
+        character against the queue limit, which is exact for ids in ASCII.
         """
         desk, bounds, dispatch, lane = self._desk, self._bounds, self._dispatch, self._dispatch.main
-        callbacks, topic, types, limit = desk.callbacks, self._kafka.topic, _TYPE_HEADERS, dispatch.limit
+        callbacks, topic, limit = desk.callbacks, self._kafka.topic, dispatch.limit
+        types = [(header, len(header[1]) + _HEADER_NAMES) for header in _TYPE_HEADERS]
 
-        def produce(value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+        def produce(value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> None:
             time_ms = time_ns // _NS_PER_MS
             if not bounds.oldest_ms <= time_ms <= bounds.newest_ms:
                 self._flag(topic, time_ms, bounds)
             if tenant is not None and trace is not None:
-                key, trace_raw, type_header = tenant.encode(), trace.encode(), types[kind]
-                extra = len(key) + len(trace_raw) + len(type_header[1]) + _HEADER_NAMES
-                size = len(value) + extra
-                if desk.charged + size <= limit:
-                    headers: Any = [("trace_id", trace_raw), type_header]
+                type_header, extra = types[kind]
+                extra += len(tenant) + len(trace)
+                size = len(value)
+                charged = desk.charged + size + extra
+                if charged <= limit:
                     try:
                         # By position, as keywords cost more: topic, value, key, partition, callback, on_delivery,
                         # timestamp, headers. The documentation names another order; a test pins this one.
-                        lane.produce(topic, value, key, -1, callbacks[extra], None, time_ms, headers)
+                        lane.produce(
+                            topic, value, tenant, -1, callbacks[extra], None, time_ms,
+                            [("trace_id", trace), type_header],
+                        )  # fmt: skip
                     except (BufferError, KafkaException):
                         pass  # `deliver` finds out what it was
                     else:
-                        desk.charged += size
-                        self._accepted_bytes += len(value)
+                        desk.charged = charged
+                        self._accepted_bytes += size
                         accepted = self._accepted = self._accepted + 1
                         if accepted % _POLL_EVERY == 0:
                             self.poll()
@@ -308,10 +330,14 @@ class Publisher:
 
         return produce
 
-    def _produce_durably(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+    def _accept_encoded(self, values: Sequence[bytes], heads: Iterable[tuple[Any, Any, Any, Any]]) -> None:
+        self._refuse_when_closed()
+        self._accept([self._described(value, *head) for value, head in zip(values, heads, strict=True)])
+
+    def _produce_durably(self, value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> None:
         self._accept([self._described(value, tenant, trace, kind, time_ns)])
 
-    def _produce_no_more(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> None:
+    def _produce_no_more(self, value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> None:
         self._refuse_when_closed()
 
     def _hand_over(self, event: Outgoing) -> None:
@@ -332,7 +358,7 @@ class Publisher:
                     self._flag(event.topic, event.timestamp_ms, bounds)
             self._hand_over(event)
 
-    def _described(self, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> Outgoing:
+    def _described(self, value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> Outgoing:
         """An encoded event with its Kafka envelope spelled out."""
         headers: Headers = (_TYPE_HEADERS[kind],)
         if trace is not None:
@@ -353,6 +379,9 @@ class Publisher:
 
     def _tick(self) -> None:
         now_s = time.monotonic()
+        if now_s < self._tick_due_s and not self._closed:
+            return
+        self._tick_due_s = now_s + _TICK_S
         self._accepted_rate.observe(self._accepted, now_s)
         self._acked_rate.observe(self._desk.acked, now_s)
         self._bytes_rate.observe(self._accepted_bytes, now_s)
@@ -380,12 +409,12 @@ class Publisher:
         return parsed
 
 
-def _mapping_head(event: Mapping[str, Any]) -> _Head:
+def _ids(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Tenant and trace; a missing key and None are the same."""
     try:
-        head: _Head = _MAPPING_HEAD(event)
+        return event["tenant_id"], event["trace_id"]
     except KeyError:
-        return event.get("tenant_id"), event.get("trace_id"), event["type"], event["timestamp"]
-    return head
+        return event.get("tenant_id"), event.get("trace_id")
 
 
 def _outgoing(topic: str, value: bytes | None, key: bytes | None, headers: Headers, time_ms: int | None) -> Outgoing:

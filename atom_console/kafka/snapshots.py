@@ -20,6 +20,7 @@ class PublisherSnapshot:
     Attributes:
         mode: `durable` where a journal is used; only that mode survives kill -9 without loss.
         accepted: events taken over from callers.
+        accepted_bytes: bytes of their values.
         acked: acknowledged by the broker.
         captured: handed to the dead letter queue.
         unsaved: failed, and the dead letter queue raised as well; kept in memory and tried again.
@@ -44,6 +45,7 @@ class PublisherSnapshot:
 
     mode: Literal["async", "durable"]
     accepted: int
+    accepted_bytes: int
     acked: int
     captured: int
     unsaved: int

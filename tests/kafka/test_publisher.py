@@ -492,6 +492,7 @@ def test_statistics_and_rates_reach_the_snapshot(mock_cluster: MockCluster, mock
             pub.publish_mappings(workload.writes(500))
         settle(pub)
         poll_until(pub, lambda: (s := pub.snapshot().statistics) is not None and s.tx_messages == 5_000)
+        poll_until(pub, lambda: pub.snapshot().acked_rate.total == 5_000)
         snapshot = pub.snapshot()
         statistics = snapshot.statistics
         assert statistics is not None
