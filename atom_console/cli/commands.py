@@ -20,6 +20,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "console": Entry("atom_console.cli.console_command:console", "The screen; also what runs without a command."),
+    "demo": Entry("atom_console.cli.demo_command:demo", "Try it on the embedded sandbox: no broker needed."),
     "produce": Entry("atom_console.cli.produce_commands:produce", "Publish events from a file or a pipe."),
     "tail": Entry("atom_console.cli.tail_command:tail", "The records of a topic, decoded, as JSON Lines."),
     "topics": Entry("atom_console.cli.topics_command:topics", "Topics, rates, partitions, consumer lag."),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from atom_console.cli.frame import CliContext, Command, pass_context
+
+if TYPE_CHECKING:
+    from atom_console.config import Loaded
+    from atom_console.engine.protocol import EngineLike
 
 
 @click.command(cls=Command, examples=("atom-console", "atom-console --profile prod --read-only console"))
@@ -32,11 +38,19 @@ def open_screen(cli: CliContext) -> int:
     """The screen on an engine of the invocation's settings; the exit code."""
     from atom_console.config import paths
     from atom_console.engine.engine import Engine
+
+    engine = Engine(cli.loaded)
+    engine.start()
+    return open_on(engine, cli.loaded, paths.log_file(cli.settings()))
+
+
+def open_on(engine: EngineLike, loaded: Loaded, log_file: Path) -> int:
+    """The screen on a started engine; the exit code."""
+    from atom_console.config import paths
     from atom_console.ui.options import options_from
     from atom_console.ui.terminal import run_console
 
-    settings = cli.settings()
-    ui = settings.ui
+    ui = loaded.settings.ui
     options = options_from(
         refresh_s=ui.refresh_s,
         theme=ui.theme,
@@ -46,6 +60,4 @@ def open_screen(cli: CliContext) -> int:
         config_dir=paths.config_dir(),
         environ=os.environ,
     )
-    engine = Engine(cli.loaded)
-    engine.start()
-    return run_console(engine, options, log_file=paths.log_file(settings))
+    return run_console(engine, options, log_file=log_file)

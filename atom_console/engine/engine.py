@@ -29,11 +29,11 @@ from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
 from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
+from atom_console.engine.wire import WireMeter
 from atom_console.engine.workload import WorkloadRunner
 from atom_console.errors import AtomError, InputError, RefusedError
 from atom_console.events import encode_mapping
 from atom_console.kafka.snapshots import PublisherSnapshot
-from atom_console.metrics import RateWindow
 
 if TYPE_CHECKING:
     from atom_console.config import Loaded
@@ -61,7 +61,7 @@ class Engine:
         self._opening: Thread | None = None
         self._p99: deque[float | None] = deque(maxlen=_P99_HISTORY)
         self._p99_due_s = 0.0
-        self._wire = RateWindow()
+        self._wire = WireMeter()
         self._receipts: deque[Receipt] = deque(maxlen=100)
         self._workload = WorkloadRunner(self._receipts.append)
         self._drained: DrainReport | None = None
@@ -101,7 +101,7 @@ class Engine:
             session=self._session,
             producer=ProducerSection(fatal=None if fault is None else fault.what)
             if seen is None
-            else sections.producer_section(seen, self._loaded, self._wire.snapshot(), tuple(self._p99)),
+            else sections.producer_section(seen, self._loaded, self._wire, tuple(self._p99)),
             dlq=sections.dead_letter_section(
                 self._store.reading,
                 None if producer is None else producer.store.health,
@@ -139,7 +139,11 @@ class Engine:
                 raise InputError(f"this version does not know the command {type(command).__name__}")
 
     def feed(self, chunks: Iterable[sources.Chunk], name: str, rate_per_s: float | None) -> None:
-        """Publish everything that the chunks hold, in a thread of its own. Raises as `submit`."""
+        """Publish everything that the chunks hold, in a thread of its own.
+
+        Raises:
+            RefusedError: another workload is running, or this console does not produce.
+        """
         self._workload.start(self._open(), chunks, name, rate_per_s)
 
     def receipts(self) -> Sequence[Receipt]:
@@ -164,7 +168,7 @@ class Engine:
     def _observe(self, seen: PublisherSnapshot, now_s: float) -> None:
         """Histories that only a reader wants: kept while somebody reads."""
         if seen.statistics is not None:
-            self._wire.observe(seen.statistics.tx_bytes, now_s)
+            self._wire.observe(seen.statistics, now_s)
         if now_s >= self._p99_due_s:
             self._p99_due_s = now_s + 1.0
             self._p99.append(seen.ack.p99_ms)

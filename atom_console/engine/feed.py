@@ -61,7 +61,7 @@ def feed(
     progress = progress if progress is not None else FeedProgress()
     for chunk in chunks:
         for fault in chunk.faults:
-            producer.keep_invalid(fault.raw, f"{fault.where}: {fault.message}", topic)
+            producer.keep_invalid(fault.raw, f"{fault.where}: {fault.message}", chunk.topic or topic)
             progress.invalid += 1
             on_fault(fault)
         items: Sequence[Any] = chunk.events or chunk.payloads
@@ -76,7 +76,7 @@ def feed(
                 continue
             if not _room(producer, stop):
                 break
-            _publish(producer, items[at : at + granted], topic)
+            _publish(producer, items[at : at + granted], chunk.topic or topic)
             at += granted
             progress.sent += granted
         if stop.is_set() or not _left(limit, progress):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from atom_console.dlq.store import Store
 from atom_console.events import AtomEvent
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from atom_console.config import Settings
     from atom_console.kafka.failure import Headers
 
+T = TypeVar("T")
+
 DRAIN_S: Final = 5.0
-_IDLE_POLL_S: Final = 0.1
+_IDLE_S: Final = 0.1
+_SOON_S: Final = 0.001
+_LATE_S: Final = 0.05
+_TURN_S: Final = 0.01
 _METADATA_S: Final = 1.0
 
 
@@ -48,6 +53,8 @@ class Producer:
         self.store: Final = Store.open(dlq_dir or paths.dlq_dir(settings), settings.dlq, component=component)
         self._lock = Lock()
         self._published_s = 0.0
+        self._watching = False
+        self._wake = Event()
         try:
             durable = settings.dlq.mode == "durable"
             self._publisher = Publisher(settings, self.store, self.store if durable else None, component=component)
@@ -57,7 +64,7 @@ class Producer:
         self.cluster_id: str | None = None
         """The id of the cluster that answered, or None before one did."""
         self._stop = Event()
-        self._idle = Thread(target=self._poll_when_idle, name=f"{component}-idle", daemon=True)
+        self._idle = Thread(target=self._serve_when_idle, name=f"{component}-idle", daemon=True)
         self._idle.start()
         Thread(target=self._learn_cluster, name=f"{component}-cluster", daemon=True).start()
 
@@ -72,7 +79,7 @@ class Producer:
         """
         self.store.require_intake()
         with self._lock:
-            self._published_s = time.monotonic()
+            self._note()
             if isinstance(event, AtomEvent):
                 self._publisher.publish(event)
             else:
@@ -82,7 +89,7 @@ class Producer:
         """Accept a batch, all of it or none; in durable mode with one group commit. Raises as `publish`."""
         self.store.require_intake()
         with self._lock:
-            self._published_s = time.monotonic()
+            self._note()
             self._publisher.publish_many(events)
 
     def publish_encoded(
@@ -96,24 +103,29 @@ class Producer:
         """Accept a payload as it is. Raises as `Publisher.publish_encoded`, and IntakeRefusedError."""
         self.store.require_intake()
         with self._lock:
-            self._published_s = time.monotonic()
+            self._note()
             self._publisher.publish_encoded(value, key, headers, timestamp_ms, topic)
 
     def keep_invalid(self, raw: bytes, why: str, topic: str | None = None) -> None:
         """Keep input that is no event in the dead letter queue, as it came, with the reason."""
         self.store.require_intake()
         with self._lock:
+            self._note()
             self._publisher.keep_invalid(raw, why, topic)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """For callers that can slow down: wait until the queue has room. False when the time passed first."""
-        with self._lock:
-            return self._publisher.wait_for_room(timeout_s)
+        end_s = time.monotonic() + timeout_s
+        while not self._turn(lambda: self._publisher.wait_for_room(_TURN_S)):
+            if time.monotonic() >= end_s:
+                return False
+        return True
 
     def wait_for_reports(self, timeout_s: float) -> None:
-        """Wait up to `timeout_s` for the next delivery report; for callers that have nothing to publish any more."""
-        with self._lock:
-            self._publisher.poll(timeout_s)
+        """For callers that have nothing to publish any more: wait until nothing is in flight, or the time passed."""
+        end_s = time.monotonic() + timeout_s
+        while self._publisher.snapshot().in_flight and time.monotonic() < end_s:
+            self._turn(lambda: self._publisher.poll(_TURN_S))
 
     def warm_up(self, timeout_s: float = 2.0) -> bool:
         """Connect before the first event. Whether the cluster answered in time."""
@@ -127,6 +139,7 @@ class Producer:
     def drain(self, deadline_s: float = DRAIN_S) -> DrainReport:
         """Stop intake, flush until the deadline, keep what is left in the store, and commit. Later calls repeat it."""
         self._stop.set()
+        self._wake.set()
         self._idle.join()
         with self._lock:
             report = self._publisher.drain(deadline_s)
@@ -154,13 +167,38 @@ class Producer:
             self._stop.wait(0.0 if self.cluster_id else _METADATA_S)
         self.store.set_cluster(self.cluster_id)
 
-    def _poll_when_idle(self) -> None:
-        """Serves reports while nobody publishes; a publishing thread serves its own, and is never kept waiting."""
-        while not self._stop.wait(_IDLE_POLL_S):
-            if time.monotonic() - self._published_s < _IDLE_POLL_S:
+    def _turn(self, work: Callable[[], T]) -> T:
+        """A short wait inside the lock; other publishing threads come in between."""
+        with self._lock:
+            return work()
+
+    def _note(self) -> None:
+        """Something is published now: its report has to be served."""
+        self._published_s = time.monotonic()
+        if not self._watching:
+            self._watching = True
+            self._wake.set()
+
+    def _serve_when_idle(self) -> None:
+        """Serves reports while nobody publishes; a publishing thread serves its own, and is never kept waiting.
+
+        librdkafka measures a latency when its report is served, so the pauses are short while answers are due soon.
+        """
+        while not self._stop.is_set():
+            if not self._wake.wait(_IDLE_S):
+                self._serve()
                 continue
-            if self._lock.acquire(blocking=False):
-                try:
-                    self._publisher.poll()
-                finally:
-                    self._lock.release()
+            self._wake.clear()
+            while self._watching and not self._stop.is_set():
+                quiet_s = time.monotonic() - self._published_s
+                if quiet_s >= _SOON_S:
+                    self._serve()
+                    self._watching = self._publisher.snapshot().in_flight > 0
+                time.sleep(_SOON_S if quiet_s < _LATE_S else _TURN_S)
+
+    def _serve(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._publisher.poll()
+            finally:
+                self._lock.release()

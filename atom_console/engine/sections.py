@@ -22,6 +22,7 @@ from atom_console.engine.snapshot import (
     SettingRow,
     StoreState,
 )
+from atom_console.engine.wire import WireMeter
 from atom_console.errors import AtomError
 from atom_console.kafka.reachability import BrokerUnreachableError
 from atom_console.kafka.snapshots import PublisherSnapshot
@@ -61,9 +62,9 @@ def session_section(loaded: Loaded) -> SessionSection:
 
 
 def producer_section(
-    seen: PublisherSnapshot, loaded: Loaded, wire: RateSnapshot, p99: tuple[float | None, ...]
+    seen: PublisherSnapshot, loaded: Loaded, wire: WireMeter, p99: tuple[float | None, ...]
 ) -> ProducerSection:
-    """The embedded producer; `wire` counts its bytes on the wire, `p99` is its latency once a second, oldest first."""
+    """The embedded producer; `wire` meters its bytes on the wire, `p99` is its latency once a second, oldest first."""
     kafka = loaded.settings.kafka
     statistics = seen.statistics
     ack = Latency(
@@ -78,12 +79,12 @@ def producer_section(
         age_s=0.0,
         mode=seen.mode,
         compression=kafka.compression,
-        compression_ratio=None if statistics is None else statistics.compression_ratio,
+        compression_ratio=wire.ratio,
         linger_ms=kafka.linger_ms,
         idempotent=kafka.idempotence,
         in_per_s=_series(seen.accepted_rate),
         acked_per_s=_series(seen.acked_rate),
-        wire_bytes_per_s=_series(wire),
+        wire_bytes_per_s=_series(wire.snapshot()),
         ack=ack,
         queue_depth=seen.in_flight,
         queue_limit=seen.queue_max_messages,

@@ -57,11 +57,15 @@ class InputFault:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one read gave: events (or finished payloads), and faults; in input order within each."""
+    """What one read gave: events (or finished payloads), and faults; in input order within each.
+
+    `topic` is where these go, or None for wherever the feed goes.
+    """
 
     events: Sequence[AtomEvent] = ()
     payloads: Sequence[bytes] = ()
     faults: Sequence[InputFault] = ()
+    topic: str | None = None
 
 
 def format_of(path: Path) -> Format:
