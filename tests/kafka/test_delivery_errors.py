@@ -98,10 +98,9 @@ def test_what_librdkafka_retries_is_delivered_and_not_captured(
 def test_what_is_retried_without_end_ends_by_the_timeout(
     name: str, mock_cluster: MockCluster, mock_topic: str, workload: Workload
 ) -> None:
-    settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, message_timeout_ms=100)
+    settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, message_timeout_ms=200)
     with publishing(settings) as (pub, sink):
-        pub.publish_mapping(workload.write())
-        settle(pub)
+        assert pub.warm_up(5.0)
         mock_cluster.errors(*[ROWS[name].code] * 2000)
         pub.publish_mapping(workload.write())
         settle(pub)
@@ -161,11 +160,11 @@ def test_alone_clears_a_suspect() -> None:
 def test_timed_out_but_written_is_flagged_as_perhaps_on_the_broker(
     mock_cluster: MockCluster, mock_topic: str, workload: Workload
 ) -> None:
-    settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, message_timeout_ms=200)
+    settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, message_timeout_ms=1_000)
     with publishing(settings) as (pub, sink):
         pub.publish_mapping(workload.write())
         settle(pub)
-        mock_cluster.rtt(3_000)
+        mock_cluster.rtt(5_000)
         pub.publish_mapping(workload.write())
         settle(pub)
         mock_cluster.rtt(0)

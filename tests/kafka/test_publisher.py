@@ -472,11 +472,13 @@ def test_errors_are_counted_whole_and_logged_once_a_second(
 ) -> None:
     with publishing(settings_for(NOWHERE, queue_max_messages=1)) as (pub, _):
         events = workload.writes(500)
+        started = time.monotonic()
         pub.publish_mappings(events)
+        seconds = time.monotonic() - started
         (seen,) = [error for error in pub.snapshot().recent_errors if error.name == "_QUEUE_FULL"]
         assert seen.count == 499
         lines = [record for record in caplog.records if getattr(record, "err_name", "") == "_QUEUE_FULL"]
-        assert 1 <= len(lines) <= 2
+        assert 1 <= len(lines) <= 1 + seconds
         assert lines[0].event == "delivery.failed"  # type: ignore[attr-defined]
         logged = "\n".join(str(vars(record)) for record in caplog.records)
         assert not any(event["event_id"] in logged or event["trace_id"] in logged for event in events)
@@ -512,11 +514,11 @@ def test_a_warm_up_takes_the_delay_of_the_producer_id(
     kafka = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, idempotence=True, statistics_interval_ms=50)
     with publishing(kafka) as (pub, _):
         assert pub.warm_up(3.0)
+        statistics = pub.snapshot().statistics
+        assert statistics is not None
+        assert statistics.idempotence == "Assigned"
         pub.publish_mapping(workload.write())
         settle(pub)
-        latency = pub.snapshot().ack.max_ms
-        assert latency is not None
-        assert latency < 400
 
 
 def test_a_warm_up_without_a_broker_says_so() -> None:
