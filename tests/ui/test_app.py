@@ -234,7 +234,7 @@ async def test_filter_mark_export(engine: ScriptedEngine) -> None:
         command = engine.submitted[-1]
         assert isinstance(command, ExportRecords)
         assert (len(command.seqs), command.format) == (58, "parquet")
-        await press("escape", "slash", *"tenat=x", "enter")
+        await press("escape", "slash", "ctrl+u", *"tenat=x", "enter")
         assert "'tenat=x': there is no field tenat → did you mean tenant=…?" in frame(app)
         assert "58 of 1,284 records" in frame(app)
         await press("escape")

@@ -149,14 +149,10 @@ class DetailView(Vertical):
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
         except FileExistsError:
-            app.say(
-                f"{path} is there already; nothing was written.", ok=False, next_step="move it away, then save again"
-            )
+            step = f"move it away from {path.parent}, then save again"
+            app.say(f"Wrote nothing: {path.name} is there already.", ok=False, next_step=step)
         except OSError as error:
-            app.say(
-                f"Could not write {path}: {error.strerror}.",
-                ok=False,
-                next_step="start the console in a directory of yours",
-            )
+            step = "start the console in a directory of yours"
+            app.say(f"Wrote nothing: {error.strerror}: {path}.", ok=False, next_step=step)
         else:
             app.say(f"Wrote {len(data):,} bytes: {path.name} in {path.parent}.")
