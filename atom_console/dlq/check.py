@@ -54,7 +54,8 @@ def check(conn: apsw.Connection, *, payloads: bool = True) -> CheckReport:
         payloads: compute every checksum again, which reads every byte (about 1 GB/s).
     """
     findings: list[Finding] = []
-    seen = 0
+    seen = records = rows = 0
+    first_bad = None
     conn.execute("BEGIN")
     try:
         fault = database.quick_check(conn, budget_s=None)
@@ -66,12 +67,15 @@ def check(conn: apsw.Connection, *, payloads: bool = True) -> CheckReport:
             seen, broken = _broken_payloads(conn)
             findings += broken
         chain = audit.verify(conn)
+        rows, first_bad = chain.rows, chain.first_bad
         if not chain.ok:
             findings.append(Finding("audit", chain.why))
         records = int(conn.execute("SELECT count(*) FROM record").get)
+    except (*database.DAMAGE, UnicodeDecodeError) as error:
+        findings.append(Finding("file", f"the check could not go on: {error}"))
     finally:
         conn.execute("COMMIT")
-    return CheckReport(records, seen, chain.rows, chain.first_bad, tuple(findings))
+    return CheckReport(records, seen, rows, first_bad, tuple(findings))
 
 
 def repair_counters(conn: apsw.Connection) -> None:

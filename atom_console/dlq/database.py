@@ -128,7 +128,7 @@ def quick_check(conn: apsw.Connection, *, budget_s: float | None) -> str | None:
         found = conn.execute("PRAGMA quick_check(1)").get
     except apsw.InterruptError:
         return None
-    except DAMAGE as error:
+    except (*DAMAGE, UnicodeDecodeError) as error:
         return str(error)
     finally:
         conn.set_progress_handler(None)

@@ -118,6 +118,15 @@ def judge(
         sentence = f"events go to spill files in {place.spool}: {fault}"
         step = "Nothing is lost: they are imported by themselves. Repair the database file's disk or permissions."
         accepting = not (room.capped or room.low_disk)
+        if not accepting:
+            sentence += "; new events are refused, because store or disk is full"
+    elif room.spent:
+        state, accepting = HealthState.SPILLING, False
+        sentence = (
+            f"the store holds {_mb(room.used_bytes)} of {_mb(room.max_bytes)}: new events are refused, accepted ones go to"
+            f" spill files in {place.spool}"
+        )
+        step = "Replay or discard, then purge; or raise ATOM_DLQ_MAX_BYTES. The spill files are imported by themselves."
     elif room.capped:
         state, accepting = HealthState.SIZE_CAP, False
         sentence = f"the store holds {_mb(room.used_bytes)} of {_mb(room.max_bytes)}: new events are refused"

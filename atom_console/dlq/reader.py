@@ -12,7 +12,7 @@ import apsw
 
 from atom_console.dlq import database
 from atom_console.dlq.details import ROW_SELECT, read_detail, read_row
-from atom_console.dlq.errors import FilterError
+from atom_console.dlq.errors import FilterError, StoreDamagedError
 from atom_console.dlq.filters import Filter
 from atom_console.dlq.ids import id_bytes
 from atom_console.dlq.place import Place
@@ -137,6 +137,10 @@ class Reader:
                     conn.execute("COMMIT")
         except apsw.Error as error:
             raise database.explain(error, self._place.database) from error
+        except UnicodeDecodeError as error:
+            raise StoreDamagedError(
+                f"{self._place.database}: a stored text is damaged: {error}", next_step="Run `atom-console dlq check`."
+            ) from error
 
     def _connection(self) -> apsw.Connection:
         conn: apsw.Connection | None = getattr(self._local, "conn", None)

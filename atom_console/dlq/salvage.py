@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from atom_console.dlq.troubles import trouble
 
 LOG: Final = logging.getLogger("atom_console.dlq")
 
+_UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)  # a damaged name in SQLite's own message is the latter
 _STEP: Final = 500
 _BLIND: Final = 20_000
 _TABLES: Final = (
@@ -97,9 +99,10 @@ def salvage(bad: Path, conn: apsw.Connection, why: str, *, now_ms: int) -> Salva
     old: apsw.Connection | None = None
     try:
         old = apsw.Connection(str(bad), flags=apsw.SQLITE_OPEN_READONLY)
+        old.execute("PRAGMA writable_schema = ON")  # one damaged definition must not hide the other tables
         old.execute("PRAGMA query_only = ON; PRAGMA cell_size_check = ON")
         usable = 1 <= database.version(old) <= len(MIGRATIONS)
-    except apsw.Error as error:
+    except _UNREADABLE as error:
         LOG.error("nothing can be read from %s: %s", bad, error, extra={"event": "dlq.salvage"})
         usable = False
     conn.execute("BEGIN IMMEDIATE")
@@ -121,7 +124,7 @@ def salvage(bad: Path, conn: apsw.Connection, why: str, *, now_ms: int) -> Salva
         raise
     finally:
         if old is not None:
-            with suppress(apsw.Error):
+            with suppress(*_UNREADABLE):
                 old.close(True)
     os.sync()
     return report
@@ -158,7 +161,7 @@ def _put(new: apsw.Connection, table: str, row: tuple[Any, ...], count: _Count) 
     verb = "INSERT OR REPLACE" if table == "meta" else "INSERT"
     try:
         new.execute(f"{verb} INTO {table} VALUES ({marks})", row)
-    except apsw.Error:
+    except _UNREADABLE:
         if table == "audit":
             count.audit_whole = False
         else:
@@ -187,32 +190,58 @@ _KEEP: Final[dict[str, Callable[[tuple[Any, ...]], bool]]] = {"payload": _payloa
 
 
 def _rows(old: apsw.Connection, table: str, count: _Count) -> Iterator[tuple[Any, ...]]:
-    """Every row that can be read, by ranges of the row id; tables without one in one go."""
+    """Every row that can be read, by ranges of the row id; tables without one in one go.
+
+    Text is read as bytes, because damaged text may be no UTF-8; what is wrong in it becomes U+FFFD.
+    """
+    columns = _columns()[table]
+    chosen = ", ".join(f'CAST("{name}" AS BLOB)' if text else f'"{name}"' for name, text in columns)
+    select = f"SELECT {chosen} FROM {table}"  # noqa: S608 -- names of our own tables
+    texts = [place for place, (_, text) in enumerate(columns) if text]
     if table not in _ROWID:
         try:
-            yield from old.execute(f"SELECT * FROM {table}")  # noqa: S608 -- names of our own tables
-        except apsw.Error:
+            for row in old.execute(select):
+                yield _as_text(row, texts)
+        except _UNREADABLE:
             count.unreadable += 1
         return
     last = _last_rowid(old, table)
-    at = 0
-    blind = 0
+    at = blind = 0
     while at < last and blind < _BLIND:
         try:
-            found = old.execute(
-                f"SELECT * FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid",  # noqa: S608
-                (at, at + _STEP),
-            ).fetchall()
-        except apsw.Error:
+            found = old.execute(f"{select} WHERE rowid > ? AND rowid <= ? ORDER BY rowid", (at, at + _STEP)).fetchall()
+        except _UNREADABLE:
             found = []
             for rowid in range(at + 1, min(at + _STEP, last) + 1):
                 try:
-                    found += old.execute(f"SELECT * FROM {table} WHERE rowid = ?", (rowid,)).fetchall()  # noqa: S608
-                except apsw.Error:
+                    found += old.execute(f"{select} WHERE rowid = ?", (rowid,)).fetchall()
+                except _UNREADABLE:
                     count.unreadable += 1
         blind = 0 if found else blind + _STEP
-        yield from found
+        for row in found:
+            yield _as_text(row, texts)
         at += _STEP
+
+
+def _as_text(row: tuple[Any, ...], places: list[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for place in places:
+        if isinstance(values[place], bytes):
+            values[place] = values[place].decode("utf-8", "replace")
+    return tuple(values)
+
+
+@cache
+def _columns() -> dict[str, list[tuple[str, bool]]]:
+    """Table → its columns, each with whether it holds text: from the schema itself, not from the damaged file."""
+    conn = apsw.Connection(":memory:")
+    database.migrate(conn)
+    found = {
+        table: [(str(row[1]), row[2] == "TEXT") for row in conn.execute(f"PRAGMA table_info({table})")]
+        for table in (*_TABLES, "journal")
+    }
+    conn.close()
+    return found
 
 
 def _last_rowid(old: apsw.Connection, table: str) -> int:
@@ -224,7 +253,7 @@ def _last_rowid(old: apsw.Connection, table: str) -> int:
         questions.append("SELECT value - 1 FROM meta WHERE name = 'next_journal'")
     answers = [0]
     for question in questions:
-        with suppress(apsw.Error):
+        with suppress(*_UNREADABLE):
             found = old.execute(question).get
             if isinstance(found, int):
                 answers.append(found)

@@ -322,7 +322,7 @@ def _open_sound(place: Place, settings: StoreSettings, store_fd: int) -> tuple[a
     sync: database.Sync = "NORMAL" if settings.sync == "NORMAL" else "FULL"
     try:
         conn, fault = _checked(place, settings, sync)
-    except database.DAMAGE as error:
+    except (*database.DAMAGE, UnicodeDecodeError) as error:  # a damaged name in SQLite's message is the latter
         conn, fault = None, str(error)
     except apsw.Error as error:
         raise database.explain(error, place.database) from error

@@ -108,11 +108,10 @@ class Writer:
 
     def judged(self) -> Health:
         """The health at this moment."""
-        room = self._upkeep.room
         return judge(
             self._place,
-            room,
-            fault=self._link.fault or ("the size cap and its reserve are used up" if room.spent else None),
+            self._upkeep.room,
+            fault=self._link.fault,
             unsaved=len(self._unsaved),
             queued=self.intake.queued,
             spilled=self.spilled,
@@ -244,6 +243,8 @@ class Writer:
 
     def _refused(self, batch: Batch, prepared: Prepared | None, error: Exception) -> None:
         """The transaction is gone: records go another way, callers of the journal hear of it."""
+        if isinstance(error, UnicodeDecodeError):
+            error = apsw.CorruptError(f"a damaged text: {error}")
         if isinstance(error, apsw.Error) and database.in_trouble(error):
             self._link.down(error)
         if prepared is not None:
