@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ from atom_console.pki.files import PRIVATE_FILE, on_disk
 from atom_console.times import format_ms
 
 GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is about to happen; `detail` never holds a key or a passphrase."""
+
+    action: str
+    subject: str
+    detail: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +82,8 @@ class Audit:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, action: str, subject: str, detail: dict[str, Any], *, at_ms: int | None = None) -> Row:
-        """Write a row and wait until it is on disk.
+    def append(self, events: Sequence[Event]) -> None:
+        """Write rows and wait until they are on disk.
 
         Raises:
             StoreDamagedError: the last row does not parse; nothing is appended to a broken chain.
@@ -86,22 +95,19 @@ class Audit:
                 os.fchmod(descriptor, PRIVATE_FILE)
                 torn = self._drop_torn(file.fileno())
                 last = self.head()
-                if torn:
-                    last = self._write(file.fileno(), last, "repair", "audit", {"torn_bytes": torn}, at_ms)
-                row = self._write(file.fileno(), last, action, subject, detail, at_ms)
+                repaired = [Event("repair", "audit", {"torn_bytes": torn})] if torn else []
+                for event in (*repaired, *events):
+                    last = self._write(file.fileno(), last, event)
                 os.fsync(file.fileno())
-        return row
 
-    def _write(
-        self, descriptor: int, last: Row | None, action: str, subject: str, detail: dict[str, Any], at_ms: int | None
-    ) -> Row:
+    def _write(self, descriptor: int, last: Row | None, event: Event) -> Row:
         body: dict[str, Any] = {
             "seq": last.seq + 1 if last else 1,
-            "at": format_ms(time.time_ns() // 1_000_000 if at_ms is None else at_ms),
+            "at": format_ms(time.time_ns() // 1_000_000),
             "who": who(),
-            "action": action,
-            "subject": subject,
-            "detail": detail,
+            "action": event.action,
+            "subject": event.subject,
+            "detail": event.detail,
             "prev": last.hash if last else GENESIS,
         }
         row = Row(**body, hash=_digest(body))

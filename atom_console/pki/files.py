@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -106,6 +106,18 @@ def sync_dir(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_all(files: Iterable[Path], directories: Iterable[Path]) -> None:
+    """Make many files, then the directories that name them, survive a power cut.
+
+    Raises:
+        StoreWriteError: the disk did not take one of them.
+    """
+    for paths, sync in ((files, sync_file), (directories, sync_dir)):
+        for path in paths:
+            with on_disk(path):
+                sync(path)
 
 
 def sync_file(path: Path) -> None:

@@ -29,7 +29,7 @@ from typing import Any
 from cryptography import x509
 
 from atom_console.pki import inventory, pem
-from atom_console.pki.audit import GENESIS, Audit
+from atom_console.pki.audit import GENESIS, Audit, Event
 from atom_console.pki.errors import StoreDamagedError, UnknownCertificateError
 from atom_console.pki.files import (
     TEMPORARY,
@@ -39,8 +39,8 @@ from atom_console.pki.files import (
     on_disk,
     replace_file,
     replace_link,
+    sync_all,
     sync_dir,
-    sync_file,
 )
 from atom_console.pki.inventory import Entry, Request, Status, fingerprint, serial_hex
 from atom_console.pki.profiles import Kind, Profile, load_profiles
@@ -248,7 +248,7 @@ class Session:
 
     def record(self, action: str, subject: str, **detail: Any) -> None:
         """Write an audit row, on disk when this returns."""
-        self.store.audit.append(action, subject, detail)
+        self.store.audit.append([Event(action, subject, detail)])
 
     def install(self, action: str, versions: Sequence[Version], *, now: datetime) -> list[Entry]:
         """Put versions in place: whole, on disk, audited, then visible. All are written before the first shows.
@@ -263,33 +263,27 @@ class Session:
         try:
             for version, temporary in zip(versions, temporaries, strict=True):
                 self._prepare(version, temporary, now)
-            self._sync(temporaries)
+            # Everything is written before the first wait: the file system then commits many files at once.
+            sync_all([path for temporary in temporaries for path in temporary.iterdir()], temporaries)
         except BaseException:
             for temporary in temporaries:
                 shutil.rmtree(temporary, ignore_errors=True)
             raise
-        prepared = list(zip(versions, temporaries, strict=True))
-        for version, _ in prepared:
-            certificate = version.certificate
-            self.record(
-                action,
-                version.name,
-                serial=serial_hex(certificate.serial_number),
-                fingerprint=fingerprint(certificate),
-                profile=version.profile,
-                issuer=certificate.issuer.rfc4514_string(),
-                sans=list(version.request.sans),
-                origin=version.origin,
-            )
-        for version, temporary in prepared:
-            serial = serial_hex(version.certificate.serial_number)
-            with on_disk(temporary.parent):
-                temporary.rename(temporary.parent / serial)
-                sync_dir(temporary.parent)
-            if version.make_current:
-                self.switch(temporary.parent, serial)
+        self.store.audit.append([_event(action, version) for version in versions])
+        self._show(list(zip(versions, temporaries, strict=True)))
         entries = {entry.fingerprint: entry for entry in self.publish()}
         return [entries[fingerprint(version.certificate)] for version in versions]
+
+    def _show(self, prepared: Sequence[tuple[Version, Path]]) -> None:
+        homes = list(dict.fromkeys(temporary.parent for _, temporary in prepared))
+        for version, temporary in prepared:
+            with on_disk(temporary):
+                temporary.rename(temporary.parent / serial_hex(version.certificate.serial_number))
+        sync_all([], [*homes, *dict.fromkeys(home.parent for home in homes)])
+        for version, temporary in prepared:
+            if version.make_current:
+                replace_link(temporary.parent / CURRENT, serial_hex(version.certificate.serial_number))
+        sync_all([], homes)
 
     def _temporary(self, version: Version) -> Path:
         home = self.store.home(version.kind, version.name)
@@ -318,14 +312,6 @@ class Session:
             files["key.pem"] = version.key_pem
         for name, data in files.items():
             create_file(temporary / name, data, sync=False)
-
-    def _sync(self, directories: Iterable[Path]) -> None:
-        # Everything is written before the first wait: the file system then commits many files at once.
-        for directory in directories:
-            with on_disk(directory):
-                for path in directory.iterdir():
-                    sync_file(path)
-                sync_dir(directory)
 
     def switch(self, home: Path, serial: str) -> None:
         """Make a version current: key and certificate change together."""
@@ -402,6 +388,22 @@ class Session:
                 continue
             self.switch(home, newest.serial)
             yield home
+
+
+def _event(action: str, version: Version) -> Event:
+    certificate = version.certificate
+    return Event(
+        action,
+        version.name,
+        {
+            "serial": serial_hex(certificate.serial_number),
+            "fingerprint": fingerprint(certificate),
+            "profile": version.profile,
+            "issuer": certificate.issuer.rfc4514_string(),
+            "sans": list(version.request.sans),
+            "origin": version.origin,
+        },
+    )
 
 
 def _hidden(path: Path) -> bool:
