@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaException
 
-from atom_console.errors import AtomError, InputError, RefusedError
+from atom_console.errors import AtomError, RefusedError
 from atom_console.events import AtomEvent, encode, encode_mapping
 from atom_console.kafka.client_config import admin_config, producer_config
 from atom_console.kafka.delivery_errors import VALUE_SERIALIZATION, classify
 from atom_console.kafka.dispatch import Dispatch
+from atom_console.kafka.envelope import NS_PER_MS, TYPE_HEADERS, check_record, described, ids_of, outgoing
 from atom_console.kafka.error_book import LOG
 from atom_console.kafka.failure import FailureSink, Headers, Journal, JournalEntry
 from atom_console.kafka.report_desk import Outgoing
@@ -30,11 +31,7 @@ _POLL_EVERY: Final = 64
 _TURN_S: Final = 0.05
 _TICK_S: Final = 0.05
 _IDEMPOTENCE_READY_S: Final = 0.6
-_NS_PER_MS: Final = 1_000_000
-_INT64: Final = 2**63
 
-# By event type; the negative ones of a signed byte are found from the end.
-_TYPE_HEADERS: Final = [("type", b"%d" % kind) for kind in (*range(128), *range(-128, 0))]
 _HEADER_NAMES: Final = len("trace_id") + len("type")
 _OBJECT_HEAD: Final = attrgetter("tenant_id", "trace_id", "type", "timestamp")
 # An encoded event, and its tenant, trace, type and time in nanoseconds; encoding has proved the last two.
@@ -108,7 +105,7 @@ class Publisher:
     def publish_mapping(self, event: Mapping[str, Any]) -> None:
         """Accept one event given as a mapping of field names. Raises as `publish`."""
         value = encode_mapping(event)
-        tenant, trace = _ids(event)
+        tenant, trace = ids_of(event)
         self._produce(value, tenant, trace, event["type"], event["timestamp"])
 
     def publish_many(self, events: Sequence[AtomEvent]) -> None:
@@ -133,10 +130,10 @@ class Publisher:
         if self._journal is None:
             produce = self._produce
             for value, event in zip(values, events, strict=True):
-                tenant, trace = _ids(event)
+                tenant, trace = ids_of(event)
                 produce(value, tenant, trace, event["type"], event["timestamp"])
         else:
-            self._accept_encoded(values, ((*_ids(event), event["type"], event["timestamp"]) for event in events))
+            self._accept_encoded(values, ((*ids_of(event), event["type"], event["timestamp"]) for event in events))
 
     def publish_encoded(
         self,
@@ -161,8 +158,8 @@ class Publisher:
             PublisherClosedError: after `drain`.
         """
         self._refuse_when_closed()
-        _checked(value, key, headers, timestamp_ms)
-        self._accept([_outgoing(topic or self._kafka.topic, value, key, tuple(headers), timestamp_ms)])
+        check_record(value, key, headers, timestamp_ms)
+        self._accept([outgoing(topic or self._kafka.topic, value, key, tuple(headers), timestamp_ms)])
 
     def keep_invalid(self, raw: bytes, why: str, topic: str | None = None) -> None:
         """Capture input that could not be encoded, as it came; it counts as accepted and captured.
@@ -298,10 +295,10 @@ class Publisher:
         """
         desk, bounds, dispatch, lane = self._desk, self._bounds, self._dispatch, self._dispatch.main
         callbacks, topic, limit = desk.callbacks, self._kafka.topic, dispatch.limit
-        types = [(header, len(header[1]) + _HEADER_NAMES) for header in _TYPE_HEADERS]
+        types = [(header, len(header[1]) + _HEADER_NAMES) for header in TYPE_HEADERS]
 
         def produce(value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> None:
-            time_ms = time_ns // _NS_PER_MS
+            time_ms = time_ns // NS_PER_MS
             if not bounds.oldest_ms <= time_ms <= bounds.newest_ms:
                 self._flag(topic, time_ms, bounds)
             if tenant is not None and trace is not None:
@@ -359,12 +356,7 @@ class Publisher:
             self._hand_over(event)
 
     def _described(self, value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> Outgoing:
-        """An encoded event with its Kafka envelope spelled out."""
-        headers: Headers = (_TYPE_HEADERS[kind],)
-        if trace is not None:
-            headers = (("trace_id", trace.encode()), *headers)
-        key = None if tenant is None else tenant.encode()
-        return _outgoing(self._kafka.topic, value, key, headers, time_ns // _NS_PER_MS)
+        return described(self._kafka.topic, value, tenant, trace, kind, time_ns)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
@@ -407,29 +399,6 @@ class Publisher:
             parsed = parse_statistics(text)
             self._statistics = (text, parsed)
         return parsed
-
-
-def _ids(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Tenant and trace; a missing key and None are the same."""
-    try:
-        return event["tenant_id"], event["trace_id"]
-    except KeyError:
-        return event.get("tenant_id"), event.get("trace_id")
-
-
-def _outgoing(topic: str, value: bytes | None, key: bytes | None, headers: Headers, time_ms: int | None) -> Outgoing:
-    charge = len(value or b"") + len(key or b"")
-    charge += sum(len(name.encode()) + len(held or b"") for name, held in headers)
-    return Outgoing(topic, value, key, headers, time_ms, charge)
-
-
-def _checked(value: object, key: object, headers: Headers, timestamp_ms: object) -> None:
-    """What `produce` would refuse with a TypeError, in words and before anything is accepted."""
-    for what, found in (("value", value), ("key", key), *((f"header {name}", held) for name, held in headers)):
-        if not isinstance(found, bytes | None):
-            raise InputError(f"the {what} of a Kafka record is bytes or null, not {type(found).__name__}")
-    if not isinstance(timestamp_ms, int | None) or not 0 <= (timestamp_ms or 0) < _INT64:
-        raise InputError(f"{timestamp_ms!r} is not a Kafka timestamp", next_step="give Unix milliseconds, 0 or more")
 
 
 def _write_ahead(journal: Journal, events: list[Outgoing]) -> None:

@@ -1,0 +1,54 @@
+"""What a Kafka record carries beside an event's payload: key, headers and time, made from the event itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atom_console.errors import InputError
+from atom_console.kafka.failure import Headers
+from atom_console.kafka.report_desk import Outgoing
+
+NS_PER_MS: Final = 1_000_000
+_INT64: Final = 2**63
+
+# By event type; the negative ones of a signed byte are found from the end.
+TYPE_HEADERS: Final = [("type", b"%d" % kind) for kind in (*range(128), *range(-128, 0))]
+"""The `type` header of each event type."""
+
+
+def described(topic: str, value: bytes, tenant: str | None, trace: str | None, kind: int, time_ns: int) -> Outgoing:
+    """An encoded event with its envelope spelled out: key = tenant id, headers `trace_id` and `type`, its own time."""
+    headers: Headers = (TYPE_HEADERS[kind],)
+    if trace is not None:
+        headers = (("trace_id", trace.encode()), *headers)
+    key = None if tenant is None else tenant.encode()
+    return outgoing(topic, value, key, headers, time_ns // NS_PER_MS)
+
+
+def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Tenant and trace; a missing key and None are the same."""
+    try:
+        return event["tenant_id"], event["trace_id"]
+    except KeyError:
+        return event.get("tenant_id"), event.get("trace_id")
+
+
+def outgoing(topic: str, value: bytes | None, key: bytes | None, headers: Headers, time_ms: int | None) -> Outgoing:
+    """A record with the bytes that it counts against the queue limit."""
+    charge = len(value or b"") + len(key or b"")
+    charge += sum(len(name.encode()) + len(held or b"") for name, held in headers)
+    return Outgoing(topic, value, key, headers, time_ms, charge)
+
+
+def check_record(value: object, key: object, headers: Headers, timestamp_ms: object) -> None:
+    """Refuse in words, before anything is accepted, what `produce` would refuse with a TypeError.
+
+    Raises:
+        InputError: a value, key or header that is not bytes or null, or a time that is not Unix milliseconds.
+    """
+    for what, found in (("value", value), ("key", key), *((f"header {name}", held) for name, held in headers)):
+        if not isinstance(found, bytes | None):
+            raise InputError(f"the {what} of a Kafka record is bytes or null, not {type(found).__name__}")
+    if not isinstance(timestamp_ms, int | None) or not 0 <= (timestamp_ms or 0) < _INT64:
+        raise InputError(f"{timestamp_ms!r} is not a Kafka timestamp", next_step="give Unix milliseconds, 0 or more")
