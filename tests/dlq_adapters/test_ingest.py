@@ -6,45 +6,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
 from atom_console.config import KafkaSettings
 from atom_console.dlq.adapters import Context, Letter
-from atom_console.dlq.filters import Filter
 from atom_console.dlq.ingest import NothingToIngestError, ingest
-from atom_console.dlq.record import RecordDetail
 from atom_console.dlq.store import Store
 from atom_console.kafka.cluster import UnknownTopicError
-from tests.broker.handle import SILENT, BrokerHandle
-from tests.dlq_adapters.letters import RealLetter, make, real_letters
-
-
-def publish(kafka: BrokerHandle, letters: list[Letter], topic: str, partition: int = 0) -> None:
-    """Put letters on a topic as they are, in order."""
-    failed: list[object] = []
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "acks": "all"}, logger=SILENT)
-    for letter in letters:
-        producer.produce(
-            topic,
-            letter.value,
-            letter.key,
-            partition,
-            headers=list(letter.headers),
-            timestamp=letter.timestamp or 0,
-            on_delivery=lambda error, _message: failed.append(error) if error else None,
-        )
-    assert producer.flush(20) == 0
-    assert not failed
-
-
-def details(store: Store, wanted: Filter = Filter()) -> list[RecordDetail]:
-    reader = store.reader()
-    try:
-        rows = reader.page(wanted, limit=1000, order="oldest").records
-        found = [reader.record(row.id) for row in rows]
-        return [one for one in found if one is not None]
-    finally:
-        reader.close()
+from tests.broker.handle import BrokerHandle
+from tests.dlq_adapters.letters import RealLetter, details, make, publish, real_letters
 
 
 @pytest.fixture(scope="module")
