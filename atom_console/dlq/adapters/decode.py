@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from atom_console.dlq.adapters import apache, others, own, scs, spring
 from atom_console.dlq.adapters.apache import Found
-from atom_console.dlq.adapters.blocks import Family, find_blocks
+from atom_console.dlq.adapters.blocks import Block, Family, find_blocks
 from atom_console.dlq.adapters.causes import innermost
 from atom_console.dlq.adapters.letter import Context, Letter, Reading
 from atom_console.dlq.adapters.strip import strip, stripped_indices
@@ -69,14 +69,14 @@ def recognise(names: tuple[str, ...]) -> Recognised | None:
     writer that prepends wins when it is the very first.
     """
     best: tuple[tuple[bool, int, int], Adapter, Found] | None = None
-    seen: list[str] = []
+    seen: list[tuple[str, Block]] = []
     for order, adapter in enumerate(ADAPTERS):
         found = tuple(find_blocks(names, one) for one in adapter.families)
         whole = [block for block in found[0] if block.complete]
         if not any(found[:2]) or (adapter.whole and not whole):
             continue
         if whole:
-            seen.append(adapter.origin)
+            seen += [(adapter.origin.value, block) for block in whole]
         blocks = whole or [block for one in found for block in one]
         front = adapter.prepends and min(block.start for block in blocks) == 0
         ends = len(names) + 1 if front else max(block.stop for block in blocks)
@@ -85,8 +85,9 @@ def recognise(names: tuple[str, ...]) -> Recognised | None:
             best = (rank, adapter, found)
     if best is None:
         return None
-    rivals = tuple(sorted({str(name) for name in seen} - {str(best[1].origin)}))
-    return Recognised(best[1], best[2], rivals)
+    mine = {index for block in best[2][0] for index in block.at.values()}
+    rivals = {name for name, block in seen if name != best[1].origin and mine.isdisjoint(block.at.values())}
+    return Recognised(best[1], best[2], tuple(sorted(rivals)))
 
 
 def decode(letter: Letter, context: Context, *, spare: bool = False) -> Reading:
