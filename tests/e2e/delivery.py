@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import apsw
 
 from atom_console.config import DlqSettings, KafkaSettings, Settings
 from atom_console.dlq.place import Place
-from atom_console.events import decode_mapping
+from atom_console.events import decode, encode_mapping
+from atom_console.events.jsonl import to_json
 from atom_console.kafka.cluster import ClusterReader
 from atom_console.kafka.read_back import read_range
 from atom_console.kafka.reading import TailRecord, record_of
 from atom_console.sandbox.workload import Workload
 
 _KINDS = 1_000
+_NOW_NS = time.time_ns()  # the same events at every call
 
 
 def settings_for(bootstrap: str, topic: str, *, dlq: dict[str, Any] | None = None, **kafka: Any) -> Settings:
@@ -30,14 +33,17 @@ def settings_for(bootstrap: str, topic: str, *, dlq: dict[str, Any] | None = Non
 
 def many_events(count: int, seed: int = 11) -> Iterator[dict[str, Any]]:
     """`count` realistic events, each with an id of its own: a thousand kinds over and over."""
-    kinds = Workload(seed=seed).events(_KINDS)
+    kinds = Workload(seed=seed, clock=lambda: _NOW_NS).events(_KINDS)
     for number in range(count):
         yield kinds[number % _KINDS] | {"event_id": f"{seed:08x}-0000-4000-a000-{number:012x}"}
 
 
-def event_id_of(value: bytes) -> str:
-    found: str = decode_mapping(value)["event_id"]
-    return found
+def many_lines(count: int, seed: int = 11) -> Iterator[str]:
+    """The same events as JSON Lines."""
+    kinds = [json.dumps(to_json(decode(encode_mapping(kind)))) for kind in many_events(_KINDS, seed)]
+    ids = [event["event_id"] for event in many_events(_KINDS, seed)]
+    for number, event in enumerate(many_events(count, seed)):
+        yield kinds[number % _KINDS].replace(ids[number % _KINDS], event["event_id"]) + "\n"
 
 
 def on_the_broker(bootstrap: str, topic: str) -> list[TailRecord]:
@@ -76,8 +82,3 @@ def in_the_store(directory: Path) -> list[Kept]:
     database = apsw.Connection(str(Place(directory).database), flags=apsw.SQLITE_OPEN_READONLY)
     with closing(database):
         return [Kept(*row[:-1], bool(row[-1])) for row in database.execute(query)]
-
-
-def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while chunk := list(islice(items, size)):
-        yield chunk
