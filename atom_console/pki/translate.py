@@ -52,7 +52,7 @@ _SERVER_FAULTS: Final = (
     "issuer-not-ca",
     "path-too-long",
 )
-_SILENT_REFUSAL: Final = ("certificate-required", *REFUSED, "tls-required", "peer-closed")
+_SILENT_REFUSAL: Final = ("certificate-required", *REFUSED, "tls-required", "plaintext-peer", "peer-closed")
 _UNLOADABLE: Final = (
     "key-mismatch",
     "certificate-unparsable",
@@ -125,7 +125,8 @@ _RULES: Final = (
     _when(r"cannot check peer: missing selected ALPN", "no-h2", only=Transport.FLIGHT),
     _when(r"(topic|group|cluster|transactional.?id) authorization failed|_AUTHORIZATION_FAILED", "access-denied"),
     _when(r"permission.?denied|FlightUnauthorized", "access-denied", only=Transport.FLIGHT),
-    # A peer that closes without a word.
+    # A peer that closes without a word. Kafka's plaintext listener does so, too: a TLS greeting is no request to it.
+    _when(r"PLAINTEXT broker listener", "plaintext-peer"),
     _when(r"Unwrap failed|Delayed close", "peer-refuses-certificate", "certificate-required", *REFUSED),
     _when(r"might be caused by incorrect security\.protocol|connecting to a SSL listener\?", "tls-required"),
     # The network.
