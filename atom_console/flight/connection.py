@@ -62,6 +62,8 @@ def parse_target(text: str, *, secure: bool) -> Target:
         port = parts.port
     except ValueError as error:
         raise InputError(f"{text!r} is not a Flight address: {error}", next_step="Use host:port.") from None
+    if "@" in parts.netloc:
+        raise InputError(f"{scheme}://… carries a password", next_step="Put the token in ATOM_FLIGHT_TOKEN_FILE.")
     if not parts.hostname or port is None:
         raise InputError(f"{text!r} names no port", next_step="Use host:port; the engine serves on 50051.")
     return Target(f"{scheme}://{parts.netloc}", parts.path.lstrip("/") or None)

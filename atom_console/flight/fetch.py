@@ -7,6 +7,7 @@ is left behind as a daemon; it lets go by itself as soon as the server or the ke
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Limits:
 
     ring_batches: int = 8
     ring_bytes: int = 64 << 20
-    parallel: int = 4
+    parallel: int = min(4, os.cpu_count() or 1)
     idle_timeout_s: float | None = 300.0
     deadline_s: float | None = None
     reconnects: int = 8

@@ -73,7 +73,9 @@ def test_addresses(text: str, secure: bool, uri: str, plan: str | None) -> None:
     assert parse_target(text, secure=secure) == (uri, plan)
 
 
-@pytest.mark.parametrize("text", ["", "engine", "http://engine:1", "grpc://:50051", "grpc://engine:port", "grpc://"])
+@pytest.mark.parametrize(
+    "text", ["", "engine", "http://engine:1", "grpc://:50051", "grpc://engine:port", "grpc://", "grpc://me:pw@engine:1"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_target(text, secure=False)

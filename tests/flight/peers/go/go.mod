@@ -1,0 +1,3 @@
+module atomconsole.test/peer
+
+go 1.24
