@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +12,6 @@ from atom_console.errors import InputError
 
 if TYPE_CHECKING:
     from atom_console.config import KafkaSettings
-
-CLIENT_LOG: Final = logging.getLogger("atom_console.kafka.client")
-"""Where librdkafka's own log lines go: never to fd 2, where they would land in the screen."""
-CLIENT_LOG.addHandler(logging.NullHandler())
 
 Properties = dict[str, Any]
 

@@ -25,7 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by d
 )
 
 from atom_console.errors import InputError, RefusedError
-from atom_console.kafka.client_config import CLIENT_LOG, admin_config
+from atom_console.kafka.client_config import admin_config
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.cluster_view import (
     Broker,
     ClusterView,

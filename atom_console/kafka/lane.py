@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from atom_console.kafka.client_config import CLIENT_LOG, ClientConfigError
+from atom_console.kafka.client_config import ClientConfigError
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.error_book import LOG
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ class TimestampGuard:
     def _ask(self, topic: str) -> Future[Any]:
         from confluent_kafka import admin
 
-        from atom_console.kafka.client_config import CLIENT_LOG
+        from atom_console.kafka.client_log import CLIENT_LOG
 
         if self._admin is None:
             self._admin = admin.AdminClient(self._properties() | {"logger": CLIENT_LOG})
