@@ -20,7 +20,8 @@ from atom_console.dlq.errors import FilterError, IllegalTransitionError, StaleRe
 from atom_console.dlq.record import Origin, State
 from atom_console.dlq.states import Change, transition
 from atom_console.errors import RefusedError
-from atom_console.kafka.client_config import CLIENT_LOG, producer_config
+from atom_console.kafka.client_config import producer_config
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.cluster import ClusterReader
 
 if TYPE_CHECKING:
