@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from atom_console.errors import CheckError, PartialError
-from atom_console.kafka.client_config import CLIENT_LOG, consumer_config
+from atom_console.kafka.client_config import consumer_config
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.cluster import TopicRefusedError, UnknownTopicError
 from atom_console.kafka.reachability import Reachability
 

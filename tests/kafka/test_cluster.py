@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -18,7 +19,7 @@ from tests.broker.ports import free_ports
 from tests.broker.quorum import KafkaCluster
 
 
-def _settings(bootstrap: str, **more: object) -> KafkaSettings:
+def _settings(bootstrap: str, **more: Any) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=bootstrap, **more)
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AclOperation
+from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from atom_console.config import KafkaSettings
 from atom_console.errors import InputError, RefusedError
@@ -24,7 +24,7 @@ from tests.broker.ports import free_ports
 NOW_MS = time.time_ns() // 1_000_000
 
 
-def _settings(bootstrap: str, **more: object) -> KafkaSettings:
+def _settings(bootstrap: str, **more: Any) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=bootstrap, **more)
 
 
@@ -65,7 +65,12 @@ def test_other_words_are_no_place(text: str) -> None:
 def test_a_record_comes_back_whole(kafka: BrokerHandle) -> None:
     topic = kafka.create_topic()
     producer = _producer(kafka.bootstrap)
-    headers = [("trace_id", b"\xff\x00"), ("twice", b"1"), ("twice", None), ("empty", b"")]
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("trace_id", b"\xff\x00"),
+        ("twice", b"1"),
+        ("twice", None),
+        ("empty", b""),
+    ]
     producer.produce(topic, b"\x00value", b"tenant", headers=headers, timestamp=NOW_MS - 5)
     producer.produce(topic, None, None, timestamp=NOW_MS)
     assert producer.flush(10) == 0
@@ -75,7 +80,7 @@ def test_a_record_comes_back_whole(kafka: BrokerHandle) -> None:
 
 
 @pytest.fixture(scope="module")
-def mixed_topic(kafka: BrokerHandle) -> Iterator[str]:
+def mixed_topic(kafka: BrokerHandle) -> str:
     """Four partitions, one of them empty, one much longer; timestamps go back and forth."""
     topic = kafka.create_topic(partitions=4)
     producer = _producer(kafka.bootstrap)
