@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atom_console.cli import signals
-from atom_console.cli.dlq_commands import open_reader, open_store
 from atom_console.cli.dlq_filter import filter_options, make_filter
+from atom_console.cli.dlq_store import open_reader, open_store
 from atom_console.cli.frame import CliContext, Command, json_option, pass_context
 from atom_console.cli.output import print_fields, print_json, print_table, say
 from atom_console.errors import PartialError, RefusedError
