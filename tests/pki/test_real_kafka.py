@@ -62,7 +62,9 @@ def test_a_real_broker_takes_our_certificates_and_its_refusals_are_named(
         return errors[-1] is None
 
     wait_until(sent, 10, "the grant holds")
-    consumer = Consumer({**client, "group.id": "unused", "auto.offset.reset": "earliest"}, logger=SILENT)
+    consumer = Consumer(
+        {**client, "group.id": "unused", "auto.offset.reset": "earliest", "enable.auto.commit": False}, logger=SILENT
+    )
     consumer.assign([TopicPartition(topic, 0, 0)])
     values: list[bytes] = []
 
