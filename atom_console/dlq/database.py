@@ -95,7 +95,7 @@ def migrate(conn: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> 
         try:
             at = version(conn)
             if at < len(migrations):  # another process may have been first
-                conn.execute(migrations[at])
+                conn.execute(migrations[at]).fetchall()  # to the last of its statements
                 conn.execute(f"PRAGMA user_version = {at + 1}")
             conn.execute("COMMIT")
         except BaseException:

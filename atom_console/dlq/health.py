@@ -123,10 +123,10 @@ def judge(
     elif room.spent:
         state, accepting = HealthState.SPILLING, False
         sentence = (
-            f"the store holds {_mb(room.used_bytes)} of {_mb(room.max_bytes)}: new events are refused, accepted ones go to"
-            f" spill files in {place.spool}"
+            f"the store holds {_mb(room.used_bytes)} of {_mb(room.max_bytes)}: new events are refused, accepted"
+            f" ones go to spill files in {place.spool}"
         )
-        step = "Replay or discard, then purge; or raise ATOM_DLQ_MAX_BYTES. The spill files are imported by themselves."
+        step = "Replay or discard, then purge; or raise ATOM_DLQ_MAX_BYTES. Spill files are imported by themselves."
     elif room.capped:
         state, accepting = HealthState.SIZE_CAP, False
         sentence = f"the store holds {_mb(room.used_bytes)} of {_mb(room.max_bytes)}: new events are refused"

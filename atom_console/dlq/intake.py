@@ -161,8 +161,8 @@ class Intake:
         batch.acks.extend(self._acks)
         self._acks.clear()
         self._urgent = bool(self._appends)
-        if batch.failures:
-            self._room.notify_all()
+        if batch.failures and len(self._failures) <= MOST_FAILURES // 2 and self._bytes <= MOST_BYTES // 2:
+            self._room.notify_all()  # not before: each waking of the producer takes the interpreter away for a while
         return batch
 
     def _full(self) -> bool:

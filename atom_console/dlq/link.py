@@ -31,19 +31,30 @@ class Link:
 
     Args:
         conn: the open connection.
-        reopen: opens it again after a fault, salvaging if need be.
+        reopen: opens it again after a fault, salvaging if need be; `reopened` is called after that.
         changed: called whenever `fault` changes.
     """
 
     def __init__(
-        self, place: Place, conn: apsw.Connection, reopen: Callable[[], apsw.Connection], changed: Callable[[], None]
+        self,
+        place: Place,
+        conn: apsw.Connection,
+        *,
+        reopen: Callable[[], apsw.Connection],
+        reopened: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self.fault: str | None = None
         self.retry_at = 0.0
         self.cohorts = Cohorts()
-        self._place, self._reopen, self._changed = place, reopen, changed
+        self._place, self._reopen, self._reopened, self._changed = place, reopen, reopened, changed
         self._conn: apsw.Connection | None = conn
         self._faults_in_a_row = 0
+
+    @property
+    def resting(self) -> bool:
+        """A fault was met and the time of the next try has not come."""
+        return self.fault is not None and time.monotonic() < self.retry_at
 
     @property
     def current(self) -> apsw.Connection | None:
@@ -58,7 +69,7 @@ class Link:
         """
         if self._conn is not None:
             return self._conn
-        if time.monotonic() < self.retry_at:
+        if self.resting:
             raise StoreUnavailableError(self.fault or "the database is closed", next_step="Wait: it is tried again.")
         try:
             self._conn = self._reopen()
@@ -71,7 +82,7 @@ class Link:
             raise StoreUnavailableError(str(error), next_step="Wait: it is tried again.") from error
         self.cohorts = Cohorts()  # it may be another file
         self.fault = None
-        self._changed()
+        self._reopened()
         return self._conn
 
     def transaction(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -83,7 +94,9 @@ class Link:
         conn = self.connection()
         try:
             self.begin(conn)
+            before = conn.total_changes()
             result = work(conn)
+            wrote = conn.total_changes() != before
             conn.execute("COMMIT")
         except apsw.Error as error:
             self.undo(conn)
@@ -94,8 +107,17 @@ class Link:
         except BaseException:
             self.undo(conn)
             raise
-        self.committed()
+        if wrote:  # a commit of nothing says nothing about the disk
+            self.committed()
         return result
+
+    def probe(self) -> None:
+        """Write something that changes nothing, to see whether the database takes anything again.
+
+        Raises:
+            StoreUnavailableError: not yet.
+        """
+        self.transaction(lambda conn: conn.execute("UPDATE meta SET value = value WHERE name = 'next_seq'"))
 
     def begin(self, conn: apsw.Connection) -> None:
         """Start to write; another process may hold the lock for a while."""
@@ -112,6 +134,9 @@ class Link:
         """A transaction holds."""
         self.cohorts.committed()
         self._faults_in_a_row = 0
+        if self.fault is not None:
+            self.fault = None
+            self._changed()
 
     def undo(self, conn: apsw.Connection) -> None:
         """Roll back; best effort after a fault."""
@@ -123,12 +148,16 @@ class Link:
             LOG.warning("rolling back: %s", error, extra={"event": "dlq.rollback"})
 
     def down(self, error: apsw.Error) -> None:
-        """The database refused for a reason of the disk or of another process: let go of it for a while."""
+        """The database refused for a reason of the disk or of another process: leave it alone for a while.
+
+        After a fault of the disk or the file the connection is closed too; a full store or a lock leaves it usable.
+        """
         self.fault = database.explain(error, self._place.database).what
         LOG.error("%s", self.fault, extra={"event": "dlq.database_down"})
         if isinstance(error, database.DAMAGE):
             self._place.mark_suspect(str(error))
-        self.close()
+        if not isinstance(error, (apsw.FullError, apsw.BusyError, apsw.LockedError)):
+            self.close()
         self._back_off()
 
     def close(self) -> None:

@@ -169,8 +169,9 @@ class Reader:
 
 
 def _rows(conn: apsw.Connection, seqs: list[int]) -> tuple[RecordRow, ...]:
-    query = f"{ROW_SELECT} WHERE r.seq = ?"
-    return tuple(read_row(row) for seq in seqs for row in conn.execute(query, (seq,)))
+    query = f"{ROW_SELECT} WHERE r.seq IN ({','.join('?' * len(seqs))})"
+    found = {row[0]: row for row in conn.execute(query, seqs)}
+    return tuple(read_row(found[seq]) for seq in seqs)
 
 
 def _parse_cursor(cursor: str | None, order: Order) -> int | None:

@@ -100,7 +100,8 @@ def salvage(bad: Path, conn: apsw.Connection, why: str, *, now_ms: int) -> Salva
     try:
         old = apsw.Connection(str(bad), flags=apsw.SQLITE_OPEN_READONLY)
         old.execute("PRAGMA writable_schema = ON")  # one damaged definition must not hide the other tables
-        old.execute("PRAGMA query_only = ON; PRAGMA cell_size_check = ON")
+        old.execute("PRAGMA query_only = ON")
+        old.execute("PRAGMA cell_size_check = ON")
         usable = 1 <= database.version(old) <= len(MIGRATIONS)
     except _UNREADABLE as error:
         LOG.error("nothing can be read from %s: %s", bad, error, extra={"event": "dlq.salvage"})
@@ -150,7 +151,7 @@ def _copy(old: apsw.Connection, new: apsw.Connection, count: _Count, now_ms: int
     new.execute(
         "DELETE FROM record WHERE seq NOT IN (SELECT seq FROM payload);"
         "DELETE FROM run_item WHERE run_id NOT IN (SELECT id FROM run)"
-    )
+    ).fetchall()
     count.records = int(new.execute("SELECT count(*) FROM record").get) - count.payload_only
     _journal(old, new, count, now_ms)
     counters.rebuild(new)

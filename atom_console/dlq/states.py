@@ -7,6 +7,7 @@ the record is purged. A replay writes one row for a window of records instead of
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -127,6 +128,46 @@ def transition(
         before_sha=audit.digest(before), after_sha=audit.digest(after), reason=why, seqs=(c.seq for c in changes),
     )  # fmt: skip
     return len(changes)
+
+
+def settle(
+    conn: apsw.Connection,
+    rows: Sequence[tuple[int, int | None, int | None]],
+    to: State,
+    *,
+    reason: str,
+    run_id: int,
+    now_ms: int,
+    sent: bool,
+) -> None:
+    """What a replay window writes for many records at once, in one statement, inside the caller's transaction.
+
+    The window protects them from everybody else, so there is no version to compare; its own row of the audit covers
+    them all, and the caller writes it.
+
+    Args:
+        rows: (seq, partition, offset) of each.
+        sent: it was an attempt to send.
+
+    Raises:
+        StaleRecordError: one of them is in a state from which `to` may not follow.
+    """
+    if not rows:
+        return
+    allowed = [state.value for state in State if to in ALLOWED[state]]
+    conn.execute(
+        "UPDATE record SET prior_state = state, state = ?, state_reason = ?, state_at = ?, version = version + 1,"
+        " attempts = attempts + ?, run_id = ?, delivered_partition = j.p, delivered_offset = j.o,"
+        " delivered_at = CASE WHEN j.o IS NULL THEN NULL ELSE ? END"
+        " FROM (SELECT value ->> 0 AS seq, value ->> 1 AS p, value ->> 2 AS o FROM json_each(?)) AS j"
+        " WHERE record.seq = j.seq AND record.state IN (SELECT value FROM json_each(?))",
+        (to.value, storable(reason), now_ms, int(sent), run_id, now_ms, json.dumps(rows), json.dumps(allowed)),
+    )
+    if conn.changes() != len(rows):
+        raise StaleRecordError(
+            f"{len(rows) - conn.changes()} of {len(rows)} records of the window cannot become {to}",
+            next_step="Look for what else changed them: `dlq show ID`.",
+        )
 
 
 def _check(record_id: str, state: State, to: State, *, holder: int | None) -> None:

@@ -46,7 +46,7 @@ class Upkeep:
     @property
     def busy(self) -> bool:
         """There is more to do at once."""
-        return self.behind or self._import is not None
+        return (self.behind and not self.room.capped) or self._import is not None
 
     def look_at_disk(self) -> None:
         """Bring `room` up to date; the disk itself is asked every quarter of a second."""
@@ -70,12 +70,12 @@ class Upkeep:
     def step(self) -> None:
         """Come back after a fault, then one step of whatever waits. Never raises."""
         try:
-            if self._link.current is None:
-                if time.monotonic() < self._link.retry_at:
-                    return
-                self._link.connection()
+            if self._link.resting:
+                return
+            if self._link.fault is not None:
+                self._link.probe()
                 self._spool_at = 0.0
-            if self.behind:
+            if self.behind and not self.room.capped:
                 self.behind = self._link.transaction(catch_up)
             self._go_on_importing()
         except (StoreUnavailableError, apsw.Error, OSError) as error:

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _WORTH_PREPARING: Final = 200
 _LINGER_S: Final = 0.003
-_BUSY_S: Final = 0.01
+_IDLE_S: Final = 0.01
 _SPILL_RETRY_S: Final = 0.1
 _REFUSALS: Final = (StoreUnavailableError, apsw.Error, ValueError, TypeError, OverflowError)
 
@@ -72,7 +72,7 @@ class Writer:
         self.spilled = 0
         self._place, self._owner, self._component = place, owner, component
         self._spill = SpillWriter(place.spool)
-        self._link = Link(place, conn, reopen, self._reconnected)
+        self._link = Link(place, conn, reopen=reopen, reopened=self._reconnected, changed=self._update_health)
         self._upkeep = Upkeep(place, settings, self._link, self._spill.close)
         self._unsaved: list[NewRecord] = []
         self._acks: list[int] = []
@@ -149,12 +149,15 @@ class Writer:
         self._finish()
 
     def _next(self) -> Batch:
+        """The next batch; upkeep only when nothing came for a moment."""
+        batch = self.intake.take(_IDLE_S, linger_s=_LINGER_S)
+        if batch:
+            return batch
         self._upkeep.step()
         self._look()
-        wait = _BUSY_S if self._upkeep.busy else LOOK_AT_DISK_S
-        if self._unsaved or self._link.fault:
-            wait = max(_BUSY_S, min(wait, self._link.retry_at - time.monotonic()))
-        return self.intake.take(wait, linger_s=_LINGER_S)
+        if self._upkeep.busy or self._unsaved or self._link.fault is not None:
+            return self.intake.take_now()
+        return self.intake.take(LOOK_AT_DISK_S, linger_s=_LINGER_S)
 
     def _cycle(self, batch: Batch, prepared: Prepared | None) -> None:
         """Save one batch."""
@@ -164,7 +167,7 @@ class Writer:
             self._update_health()
         if prepared is None and batch.failures:
             prepared = Prepared(self._normalise(batch.failures), now_ms())
-        if prepared is not None and self._upkeep.room.spent:
+        if prepared is not None and (self._upkeep.room.spent or self._link.resting):
             self._put_elsewhere(prepared.records)
             prepared = None
         if prepared is not None or batch.appends or (self._acks and self._link.fault is None):
@@ -180,6 +183,8 @@ class Writer:
     def _commit(self, batch: Batch, prepared: Prepared | None) -> None:
         """One transaction for records, journal entries and acknowledgements."""
         try:
+            if self._link.resting:
+                raise StoreUnavailableError(self._link.fault or "", next_step="Wait: it is tried again by itself.")
             conn = self._link.connection()
             try:
                 ranges = self._write(conn, batch, prepared)
@@ -290,7 +295,7 @@ class Writer:
         self._update_health()
 
     def _reconnected(self) -> None:
-        """The tie to the database broke or holds again; a new file does not know us as an owner."""
+        """It may be another file now, which does not know us as an owner of journal rows."""
         self._owner.number = None
         self._update_health()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -187,10 +186,10 @@ def test_a_fork_does_not_keep_the_owner_alive(dlq_dir: Path) -> None:
 
 def test_opening_is_quick_and_descriptors_are_given_back(dlq_dir: Path) -> None:
     Store.open(dlq_dir, DlqLimits()).close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         with Store.open(dlq_dir, DlqLimits()) as store:
             reader = store.reader()
             reader.stats()
             reader.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -257,7 +257,8 @@ def test_the_documented_writer_works(dlq_store: Store) -> None:
     script = dlq_store.directory / "example.py"
     script.write_text(code[1] + (
         f"\nwrite_spill({str(dlq_store.directory / 'spool')!r}, [dead_letter('atom.write.raw', b'tenant-1', b'payload',"
-        " [('trace_id', b'abc'), ('null', None)], 'broker away', code=-192, name='_MSG_TIMED_OUT', err_class='outage')])\n"
+        " [('trace_id', b'abc'), ('null', None)], 'broker away', code=-192,"
+        " name='_MSG_TIMED_OUT', err_class='outage')])\n"
     ))  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "LD_", "HOME"))}
     subprocess.run([sys.executable, str(script)], check=True, timeout=60, env=environment)

@@ -310,13 +310,16 @@ def test_an_open_window_holds_its_records(dlq_store: Store) -> None:
 
 def test_payloads_and_audit_cannot_be_changed(dlq_store: Store) -> None:
     _fill(dlq_store)
+    forged = (
+        "INSERT INTO audit SELECT seq + 5, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records,"
+        " first_seq, last_seq, before_sha, after_sha, reason, prev_hash, hash FROM audit LIMIT 1"
+    )
     for statement in (
         "UPDATE payload SET value = x'00' WHERE seq = 1",
         "UPDATE audit SET reason = 'x'",
         "DELETE FROM audit",
         "DELETE FROM audit_record WHERE 1 = (SELECT 1 FROM audit LIMIT 1) OR audit_seq = 1",
-        "INSERT INTO audit SELECT seq + 5, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, first_seq,"
-        " last_seq, before_sha, after_sha, reason, prev_hash, hash FROM audit LIMIT 1",
+        forged,
     ):
         if statement.startswith("DELETE FROM audit_record"):
             _change(dlq_store, [1], State.DISCARDED)

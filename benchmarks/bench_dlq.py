@@ -1,0 +1,183 @@
+"""The dead letter store: durable capture with the real indexes, and reads at a million records.
+
+The baseline of capture is the same rows in the same SQLite, in the same batches with FULL, in one bare table without
+any index, digest, counter, audit or decoded event: what all of that costs is the ratio.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import apsw
+
+from atom_console.dlq import database
+from atom_console.dlq.filters import Filter
+from atom_console.dlq.insert import Cohorts, Prepared
+from atom_console.dlq.place import Place
+from atom_console.dlq.reader import Reader
+from atom_console.dlq.record import NewRecord
+from atom_console.dlq.store import DefaultSettings, Store
+from atom_console.dlq.troubles import trouble
+from atom_console.events import AtomEvent, EventType, Molecule, encode
+from atom_console.kafka.delivery_errors import classify
+from atom_console.kafka.failure import FailedDelivery, failed
+from benchmarks.harness import Result
+
+_ROWS = 40_000
+_MILLION = 1_000_000
+_BATCH = 1_000
+
+
+def run() -> Iterator[Result]:
+    with tempfile.TemporaryDirectory(prefix="atom-bench-") as directory:
+        root = Path(directory)
+        for size, text in ((300, 30), (1000, 650)):
+            yield _capture(root / f"capture-{size}", size, text)
+        yield from _million(root / "million")
+
+
+def _capture(root: Path, size: int, text: int) -> Result:
+    failures = [_failure(number, text) for number in range(_ROWS)]
+    root.mkdir()
+    ours, bare = [], []
+    for turn in range(3):
+        bare.append(_bare_table(root / f"bare-{turn}.db", failures))
+        ours.append(_store(root / f"store-{turn}", failures))
+    rate, baseline = median(ours), median(bare)
+    return Result(
+        f"capture, FULL, {size} B events", rate, "rows/s", baseline, rate / baseline, ">= 60k", rate >= 60_000
+    )
+
+
+def _failure(number: int, text: int) -> FailedDelivery:
+    event = AtomEvent(
+        event_id=f"0192f7c3-0000-7000-8000-{number:012d}",
+        trace_id=f"{number:032x}",
+        timestamp=1_790_000_000_000_000_000 + number,
+        type=EventType.MOLECULE_WRITE,
+        tenant_id=f"tenant-{number % 41}",
+        user_id="alice",
+        molecules=[Molecule(coordinate_hash=bytes(16), numeric_value=float(number), text_commentary="x" * text)],
+    )
+    return failed(
+        classify(-192, stage="delivery"),
+        topic="atom.write.raw",
+        value=encode(event),
+        key=f"tenant-{number % 41}".encode(),
+        headers=(("trace_id", f"{number:032x}".encode()), ("type", b"1")),
+        timestamp_ms=1_790_000_000_000 + number,
+        stage="delivery",
+        component="bench",
+    )
+
+
+def _store(path: Path, failures: list[FailedDelivery]) -> float:
+    """Rows a second, from the first hand-over until everything is on disk."""
+    with Store.open(path, DefaultSettings(min_free_bytes=0), component="bench") as store:
+        for failure in failures[:200]:  # loads what is imported on first use
+            store.capture(replace(failure, topic="warm-up"))
+        store.flush()
+        start = time.perf_counter()
+        for failure in failures:
+            store.capture(failure)
+        store.flush()
+        return len(failures) / (time.perf_counter() - start)
+
+
+def _bare_table(path: Path, failures: list[FailedDelivery]) -> float:
+    conn = apsw.Connection(str(path))
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute("CREATE TABLE t (at, topic, code, key, value, h)")
+    start = time.perf_counter()
+    for first in range(0, len(failures), _BATCH):
+        rows = [(f.at_ns, f.topic, f.code, f.key, f.value, str(f.headers)) for f in failures[first : first + _BATCH]]
+        conn.execute("BEGIN IMMEDIATE")
+        conn.executemany("INSERT INTO t VALUES (?,?,?,?,?,?)", rows)
+        conn.execute("COMMIT")
+    seconds = time.perf_counter() - start
+    conn.close()
+    return len(failures) / seconds
+
+
+def _million(root: Path) -> Iterator[Result]:
+    _build(root)
+    reader = Reader(root)
+    middle = f"n{_MILLION // 2}"
+    pages: list[tuple[str, Callable[[], object]]] = [
+        ("newest page of 50", reader.page),
+        ("page in the middle", lambda: reader.page(cursor=middle)),
+        ("page of one state", lambda: reader.page(Filter(states=("quarantined",)), cursor=middle)),
+        ("page of one group, oldest first", lambda: reader.page(Filter(groups=(rare,)), order="oldest")),
+        ("page of one tenant", lambda: reader.page(Filter(tenants=("tenant-7",)), cursor=middle)),
+        ("page of one key", lambda: reader.page(Filter(keys=(b"tenant-7",)))),
+        ("page of one event id", lambda: reader.page(Filter(event_ids=("event-500000",)))),
+        ("page of an hour", lambda: reader.page(Filter(since=_at(500_000), until=_at(500_000) + 3_600_000))),
+    ]
+    rare = reader.groups()[-1].fingerprint
+    for name, work in pages:
+        ms = _median_ms(work)
+        yield Result(f"{name} at 1M", ms, "ms", None, None, "< 5 ms", ms < 5)
+    ms = _median_ms(reader.groups)
+    yield Result("group list at 1M", ms, "ms", None, None, "< 20 ms", ms < 20)
+    ms = _median_ms(reader.stats)
+    yield Result("statistics at 1M", ms, "ms", None, None, "< 20 ms", ms < 20)
+    reader.close()
+
+
+def _at(number: int) -> int:
+    return 1_790_000_000_000 + number * 10
+
+
+def _build(root: Path) -> None:
+    """A million records of 12 groups and 41 tenants, small payloads, without fsync: only reads are measured."""
+    place = Place(root)
+    place.prepare()
+    place.create_database()
+    conn = database.open_writer(place.database, sync="NORMAL", max_bytes=10 << 30)
+    conn.execute("PRAGMA synchronous = OFF")
+    troubles = [
+        trouble(origin="local", err_class="outage" if n else "poison", err_name=f"E{n}", message="m", stage="delivery",
+                component="bench", err_code=n, dest_topic=f"topic-{n % 3}")
+        for n in range(12)
+    ]  # fmt: skip
+    cohorts = Cohorts()
+    for first in range(1, _MILLION + 1, 20_000):
+        records = [
+            NewRecord(
+                troubles[0 if n % 1000 == 0 else 1 + n % 11], _at(n), b"tenant-%d" % (n % 41), b"v", (), False,
+                f"tenant-{n % 41}", f"event-{n}", 1, n,
+            )
+            for n in range(first, first + 20_000)
+        ]  # fmt: skip
+        conn.execute("BEGIN IMMEDIATE")
+        Prepared(records, _at(first)).write(conn, cohorts, action="capture", reason="")
+        conn.execute("COMMIT")
+    from atom_console.dlq.lookup import catch_up
+
+    more = True
+    conn.execute("BEGIN IMMEDIATE")
+    while more:
+        more = catch_up(conn)
+    conn.execute("COMMIT")
+    conn.close()
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    work()
+    samples = []
+    for _ in range(15):
+        start = time.perf_counter()
+        work()
+        samples.append((time.perf_counter() - start) * 1000)
+    return median(samples)
+
+
+if __name__ == "__main__":
+    for result in run():
+        print(result)
