@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from atom_console.dlq.adapters import Context, Letter, decode
-from atom_console.dlq.adapters.records import parent_of, to_records
-from atom_console.dlq.ingest_ledger import Ledger
+from atom_console.dlq.adapters import Context, Letter, Reading
+from atom_console.dlq.adapters.records import parent_of
+from atom_console.dlq.adapters.templates import Decoder
+from atom_console.dlq.ingest_ledger import Batch, Ledger
 from atom_console.dlq.ingest_sources import Sources
 from atom_console.errors import InputError, UnreachableError
 from atom_console.kafka.cluster import ClusterReader
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from atom_console.config import KafkaSettings
+    from atom_console.dlq.record import NewRecord
     from atom_console.dlq.store import Store
     from atom_console.kafka.cluster_view import TopicConfig, Watermark
 
@@ -144,6 +146,7 @@ class _Topic:
         deletes = config.cleanup_policy is not None and "delete" in config.cleanup_policy
         self._retention_ms = config.retention_ms if deletes and (config.retention_ms or -1) >= 0 else None
         self._sources = Sources(call.kafka) if call.fetch else None
+        self._decoder = Decoder(call.context, cluster_id=call.cluster_id, spare=call.spare)
         self._read = self._added = self._expiring = 0
 
     def run(
@@ -170,8 +173,8 @@ class _Topic:
                         on_progress(self._read, due)
                 pending = self._hand_over(committer, pending, batch)
                 self._added += pending.result()
-            ends = {number: one.high for number, one in reader.account.items() if one.complete}
-            self._ledger.take([], ends)
+            ends = {number: (one.high, one.high) for number, one in reader.account.items() if one.complete}
+            self._ledger.take(Batch([], ends))
         finally:
             if self._sources is not None:
                 self._sources.close()
@@ -192,35 +195,39 @@ class _Topic:
     ) -> Future[int]:
         """Decode this batch while the one before is committed, then give it to the committer."""
         letters = [_letter(message) for message in batch]
-        readings = [decode(letter, self._call.context, spare=self._call.spare) for letter in letters]
-        if self._sources is not None:
-            self._sources.improve(zip(letters, readings, strict=True))
         now = time.time_ns() // 1_000_000
+        records = self._decoder.records(letters, now_ms=now, improve=self._improve, loops=self._loops)
         if self._retention_ms is not None:
-            for letter, reading in zip(letters, readings, strict=True):
-                self._warn_of_expiry(letter, reading.warnings, now)
-        parents = {parent for letter in letters if (parent := parent_of(letter)) is not None}
-        records = to_records(
-            letters, readings, cluster_id=self._call.cluster_id, now_ms=now, loops=self._ledger.loops(parents)
-        )
-        reached: dict[int, int] = {}
+            for record in records:
+                self._warn_of_expiry(record, now)
+        spans: dict[int, tuple[int, int]] = {}
         for letter in letters:
-            reached[letter.partition] = letter.offset + 1
+            first = spans.get(letter.partition)
+            spans[letter.partition] = (letter.offset if first is None else first[0], letter.offset + 1)
+        made = Batch(records, spans)
         if before is not None:
             self._added += before.result()
         self._call.store.require_intake()
         self._read += len(records)
-        return committer.submit(self._ledger.take, records, reached)
+        return committer.submit(self._ledger.take, made)
 
-    def _warn_of_expiry(self, letter: Letter, warnings: list[str], now_ms: int) -> None:
+    def _improve(self, pairs: list[tuple[Letter, Reading]]) -> None:
+        if self._sources is not None:
+            self._sources.improve(pairs)
+
+    def _loops(self, letters: Sequence[Letter]) -> dict[str, int]:
+        return self._ledger.loops({parent for letter in letters if (parent := parent_of(letter)) is not None})
+
+    def _warn_of_expiry(self, record: NewRecord, now_ms: int) -> None:
         """Retention counts from the record's own timestamp, which Connect and Streams copy from the source."""
-        if letter.timestamp is None or self._retention_ms is None:
+        place = record.provenance
+        if place is None or place.timestamp is None or self._retention_ms is None:
             return
-        at = letter.timestamp + self._retention_ms
+        at = place.timestamp + self._retention_ms
         if at - now_ms < _SOON_MS:
             self._expiring += 1
             when = f"may have been deleted since {format_ms(at)}" if at <= now_ms else f"expires at {format_ms(at)}"
-            warnings.append(f"on {self._topic} it {when}: retention counts from the record's own timestamp")
+            place.warnings += (f"on {self._topic} it {when}: retention counts from the record's own timestamp",)
 
 
 def _letter(message: Any) -> Letter:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from atom_console.dlq.headers import encode_headers
 from atom_console.dlq.ids import id_bytes
-from atom_console.dlq.insert import Cohorts, insert_records
+from atom_console.dlq.insert import Cohorts, Prepared, insert_records
+from atom_console.dlq.record import Provenance
+from atom_console.dlq.text import storable, storable_or_none
 
 if TYPE_CHECKING:
     import apsw
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from atom_console.dlq.record import NewRecord
     from atom_console.dlq.store import Store
     from atom_console.kafka.cluster_view import Watermark
+
+_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,34 @@ class Plan:
     ranges: Mapping[int, tuple[int, int]]
     skipped: Mapping[int, int]
     made_again: bool
+
+
+class Batch:
+    """Records of one read, made into rows before the transaction begins.
+
+    Args:
+        records: in the order of their partitions.
+        spans: partition → (first offset, the offset to go on from); may name partitions without a record.
+    """
+
+    __slots__ = ("places", "prepared", "records", "spans")
+
+    def __init__(self, records: list[NewRecord], spans: Mapping[int, tuple[int, int]]) -> None:
+        self.records, self.spans = records, spans
+        self.places = [record.provenance or Provenance() for record in records]
+        self.prepared: Prepared | None = None
+        if records and not any(record.id for record in records):
+            for record in records:
+                record.provenance = None  # the rows go in together, see `_insert_places`
+            self.prepared = Prepared(records, _now_ms())
+
+    def whole(self) -> list[NewRecord]:
+        """The records with their places, for the careful way in."""
+        for record, place in zip(self.records, self.places, strict=True):
+            record.provenance = place
+            if self.prepared is not None:
+                record.id = b""  # given by us, so that nobody has to look for it
+        return self.records
 
 
 class Ledger:
@@ -66,22 +99,23 @@ class Ledger:
             ranges[number] = (start, mark.high)
         return Plan(ranges, skipped, made_again)
 
-    def take(self, records: list[NewRecord], reached: Mapping[int, int]) -> int:
-        """Store records and move the positions, in one transaction; how many are new.
-
-        Args:
-            reached: partition → the offset to go on from.
-        """
+    def take(self, batch: Batch) -> int:
+        """Store records and move the positions, in one transaction; how many are new."""
 
         def work(conn: apsw.Connection) -> int:
-            added = insert_records(
-                conn, records, self._cohorts, now_ms=_now_ms(), action="ingest", reason=f"read from {self._source[1]}"
-            )
             source = self._source_id(conn)
+            reason = f"read from {self._source[1]}"
+            if batch.prepared is not None and self._unseen(conn, source, batch.spans):
+                added = batch.prepared.write(conn, self._cohorts, action="ingest", reason=reason)
+                _insert_places(conn, added, source, batch.places)
+            else:
+                added = insert_records(
+                    conn, batch.whole(), self._cohorts, now_ms=_now_ms(), action="ingest", reason=reason
+                )
             conn.executemany(
                 "INSERT INTO ingest_position VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " next_offset = max(next_offset, excluded.next_offset), topic_id = excluded.topic_id",
-                ((source, number, offset, self._topic_id) for number, offset in reached.items()),
+                ((source, number, beyond, self._topic_id) for number, (_, beyond) in batch.spans.items()),
             )
             return len(added)
 
@@ -92,6 +126,17 @@ class Ledger:
             raise
         self._cohorts.committed()
         return added
+
+    def _unseen(self, conn: apsw.Connection, source: int, spans: Mapping[int, tuple[int, int]]) -> bool:
+        """Whether the store cannot hold anything of these offsets: they begin at the position, or nothing came yet."""
+        known, other_topic = self._positions(conn)
+        if other_topic:
+            return False
+        anything = "SELECT 1 FROM provenance WHERE source = ? AND partition = ? LIMIT 1"
+        return all(
+            first >= known[number] if number in known else conn.execute(anything, (source, number)).get is None
+            for number, (first, _) in spans.items()
+        )
 
     def loops(self, parents: Collection[str]) -> dict[str, int]:
         """Of the records that the store holds: how often each had come back itself."""
@@ -121,6 +166,22 @@ class Ledger:
     def _source_id(self, conn: apsw.Connection) -> int:
         conn.execute("INSERT OR IGNORE INTO dlq_source (cluster_id, topic) VALUES (?, ?)", self._source)
         return int(conn.execute("SELECT id FROM dlq_source WHERE cluster_id = ? AND topic = ?", self._source).get)
+
+
+def _insert_places(conn: apsw.Connection, seqs: range, source: int, places: list[Provenance]) -> None:
+    """Many rows a statement: each statement gives up the interpreter lock, and waits to get it back."""
+    for start in range(0, len(places), _ROWS):
+        some = places[start : start + _ROWS]
+        values: list[object] = []
+        for seq, p in zip(seqs[start : start + _ROWS], some, strict=True):
+            headers = None if p.headers is None else encode_headers(p.headers)
+            stack, warnings = storable_or_none(p.err_stack), storable("\n".join(p.warnings)) or None
+            values += (
+                seq, source, p.partition, p.offset, p.timestamp, headers, p.orig_offset, p.ts_type, stack, warnings,
+                p.parent_id, p.loops,
+            )  # fmt: skip
+        rows = ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * len(some))
+        conn.execute(f"INSERT INTO provenance VALUES {rows}", values)  # noqa: S608 -- question marks only
 
 
 def _now_ms() -> int:

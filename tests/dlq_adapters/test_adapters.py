@@ -13,7 +13,8 @@ from atom_console.dlq.adapters.causes import err_class, innermost
 from atom_console.dlq.adapters.embedded import Embedded, parse
 from atom_console.dlq.adapters.records import to_records
 from atom_console.dlq.adapters.strip import NAMES, PREFIXES
-from atom_console.dlq.record import Origin, PayloadKind
+from atom_console.dlq.adapters.templates import Decoder
+from atom_console.dlq.record import NewRecord, Origin, PayloadKind
 from tests.dlq_adapters.letters import STACK, RealLetter, make, real_letters
 
 Pairs = tuple[tuple[str, bytes | None], ...]
@@ -537,3 +538,52 @@ def test_strip_loses_nothing(headers: Pairs) -> None:
     for pair in headers:
         (left if left and left[0] == pair else gone).pop(0)
     assert (left, gone) == ([], [])
+
+
+# The quick way gives what the careful way gives.
+
+
+def in_full(letter: Letter, context: Context) -> NewRecord:
+    return to_records([letter], [decode(letter, context)], cluster_id="c", now_ms=1)[0]
+
+
+def alike(record: NewRecord) -> tuple[object, ...]:
+    p = record.provenance
+    return (record.trouble.fingerprint, record.trouble.label, record.trouble.dest_topic, record.trouble.message,
+            record.key, record.value, record.headers, record.state, record.state_reason, record.payload_kind,
+            record.orig_partition, record.orig_timestamp, record.captured_at, p)  # fmt: skip
+
+
+@given(
+    letters=st.lists(
+        st.tuples(
+            any_headers() | st.sampled_from([row[2] for row in GOLDEN]),
+            st.none() | st.sampled_from([b"", b"k", "\ufffd".encode()]),
+            st.none() | st.sampled_from([b"", b"v", "\ufffd".encode(), b'"e30="']),
+            st.sampled_from([None, 1, 1_750_000_000_123]),
+        ),
+        max_size=6,
+    ),
+    number=st.none() | st.sampled_from([b"", b"7", b"-1", b"007", b"x", i32(5), i64(6), b"9" * 18, b"9" * 19]),
+)
+@settings(max_examples=500, deadline=None)
+def test_templates_change_nothing(
+    letters: list[tuple[Pairs, bytes | None, bytes | None, int | None]], number: bytes | None
+) -> None:
+    decoder = Decoder(KNOWN, cluster_id="c")
+    for headers, key, value, timestamp in [*letters, *letters]:
+        other = tuple(
+            (name, number if name.endswith(("offset", "partition", "timestamp")) else old) for name, old in headers
+        )
+        for pairs in (headers, other, headers):
+            letter = Letter("orders.dlq", 0, 1, timestamp, key, value, pairs)
+            (quick,) = decoder.records([letter], now_ms=1, improve=lambda _pairs: None, loops=lambda _letters: {})
+            assert alike(quick) == alike(in_full(letter, KNOWN))
+
+
+def test_the_captured_ones_by_templates() -> None:
+    letters = [real.letter for real in real_letters() for _ in range(3)]
+    decoder = Decoder(NOTHING, cluster_id="c")
+    for letter in letters:
+        (quick,) = decoder.records([letter], now_ms=1, improve=lambda _pairs: None, loops=lambda _letters: {})
+        assert alike(quick) == alike(in_full(letter, NOTHING))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from atom_console.dlq.headers import Headers
 from atom_console.dlq.record import Origin, PayloadKind
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from atom_console.dlq.adapters.header_map import HeaderMap
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A record as it lies in a topic. `timestamp` in Unix milliseconds, None where the record has none."""
 
     topic: str

@@ -1,0 +1,143 @@
+"""Dead letters from a DLQ topic into the store, beside reading the same records and doing nothing with them.
+
+Needs a real Kafka: `ATOM_BENCH_BOOTSTRAP_SERVERS`, or the one that the tests start. The topic is made and deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from atom_console.config import KafkaSettings
+from atom_console.dlq.adapters import Context
+from atom_console.dlq.ingest import ingest
+from atom_console.dlq.store import Store
+from atom_console.kafka.read_back import read_range
+from benchmarks.harness import Result, in_turn
+
+_RECORDS = 100_000
+_PARTITIONS = 4
+_BUDGET = 50_000
+
+Headers = list[tuple[str, bytes]]
+
+
+def run() -> Iterator[Result]:
+    """Two frameworks: one of little context, one with a stack trace on every record."""
+    with ExitStack() as running:
+        servers = _servers(running)
+        if servers is None:
+            yield Result("ingest, real Kafka", 0.0, "records/s", None, None, f">= {_BUDGET:,} records/s", None)
+            return
+        room = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        kafka = KafkaSettings(bootstrap_servers=servers)
+        yield _measured("ingest, SmallRye, 0.5 KB a record", kafka, room, _smallrye, _RECORDS)
+        yield _measured("ingest, Connect with a 2 KB stack", kafka, room, _connect, _RECORDS // 4)
+
+
+def _servers(running: ExitStack) -> str | None:
+    named = os.environ.get("ATOM_BENCH_BOOTSTRAP_SERVERS")
+    if named:
+        return named
+    try:
+        from tests.broker.broker import KafkaBroker
+        from tests.broker.libraries import missing
+    except ImportError:
+        return None
+    if missing() is not None:
+        return None
+    room = running.enter_context(tempfile.TemporaryDirectory())
+    broker = running.enter_context(KafkaBroker(Path(room)))
+    return broker.handle.bootstrap
+
+
+def _measured(
+    name: str, kafka: KafkaSettings, room: Path, headers: Callable[[int], Sequence[tuple[str, bytes]]], count: int
+) -> Result:
+    topic = f"atom-bench-dlq-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, num_partitions=_PARTITIONS, replication_factor=1)])[topic].result(15)
+    try:
+        _fill(kafka, topic, headers, count)
+        whole, bare = in_turn(lambda: _ingest(kafka, topic, room, count), lambda: _read(kafka, topic, count), rounds=3)
+    finally:
+        admin.delete_topics([topic])[topic].result(15)
+    rate, limit = count / whole, count / bare
+    return Result(name, rate, "records/s", limit, rate / limit, f">= {_BUDGET:,} records/s", rate >= _BUDGET)
+
+
+def _ingest(kafka: KafkaSettings, topic: str, room: Path, count: int) -> float:
+    with Store.open(room / uuid.uuid4().hex) as store:
+        start = perf_counter()
+        (report,) = ingest(store, kafka, [topic], Context())
+        taken = perf_counter() - start
+    assert report.added == count
+    return taken
+
+
+def _read(kafka: KafkaSettings, topic: str, count: int) -> float:
+    ranges = dict.fromkeys(range(_PARTITIONS), (0, count // _PARTITIONS))
+    start = perf_counter()
+    assert sum(map(len, read_range(kafka, topic, ranges, read_committed=True))) == count
+    return perf_counter() - start
+
+
+def _fill(kafka: KafkaSettings, topic: str, headers: Callable[[int], Sequence[tuple[str, bytes]]], count: int) -> None:
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 20, "compression.type": "lz4", "acks": "all"}
+    )
+    now = time.time_ns() // 1_000_000
+    for number in range(count):
+        while True:
+            try:
+                producer.produce(
+                    topic, bytes(200), b"tenant-%d" % (number % 50), number % _PARTITIONS,
+                    headers=list(headers(number)), timestamp=now,
+                )  # fmt: skip
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def _smallrye(number: int) -> Headers:
+    return [
+        ("dead-letter-exception-class-name", b"java.lang.IllegalStateException"),
+        ("dead-letter-reason", b"no such account"),
+        ("dead-letter-topic", b"atom.write.raw"),
+        ("dead-letter-partition", b"3"),
+        ("dead-letter-offset", b"%d" % number),
+        ("trace_id", b"4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("type", b"1"),
+    ]
+
+
+_STACK = b"org.apache.kafka.connect.errors.DataException: bad\n" + b"".join(
+    b"\tat org.apache.kafka.connect.runtime.Step%d.run(Step%d.java:%d)\n" % (n, n, n) for n in range(30)
+)
+
+
+def _connect(number: int) -> Headers:
+    return [
+        ("trace_id", b"4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("__connect.errors.topic", b"atom.write.raw"),
+        ("__connect.errors.partition", b"3"),
+        ("__connect.errors.offset", b"%d" % number),
+        ("__connect.errors.connector.name", b"sink"),
+        ("__connect.errors.task.id", b"0"),
+        ("__connect.errors.stage", b"VALUE_CONVERTER"),
+        ("__connect.errors.class.name", b"org.apache.kafka.connect.json.JsonConverter"),
+        ("__connect.errors.exception.class.name", b"org.apache.kafka.connect.errors.DataException"),
+        ("__connect.errors.exception.message", b"bad"),
+        ("__connect.errors.exception.stacktrace", _STACK),
+    ]
