@@ -30,7 +30,7 @@ from atom_console.flight.channel import fl
 from atom_console.flight.client import FlightConsole
 from atom_console.flight.connection import Connection, Identity
 from atom_console.flight.download import Download
-from atom_console.flight.fetch import Endpoint
+from atom_console.flight.fetch_plan import Endpoint
 from atom_console.flight.mdf import MDF_SCHEMA, GeneratedPlan
 from atom_console.flight.plans import Generated
 from atom_console.flight.server import DISCARD, ReferenceServer, ServerOptions, ServerTls

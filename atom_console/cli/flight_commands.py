@@ -7,12 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atom_console.cli import signals
+from atom_console.cli.flight_transfer import (
+    differences,
+    keepalive_json,
+    print_transfer,
+    run_transfer,
+    transfer_json,
+)
 from atom_console.cli.frame import CliContext, Group, json_option, pass_context
 from atom_console.cli.output import print_fields, print_json, print_line, print_table, say
 from atom_console.errors import AtomError, InputError, RefusedError
@@ -20,11 +26,9 @@ from atom_console.errors import AtomError, InputError, RefusedError
 if TYPE_CHECKING:
     from atom_console.flight.client import FlightConsole, ServerSchema
     from atom_console.flight.connection import Connection, Identity
-    from atom_console.flight.download import Download, Summary
-    from atom_console.flight.fetch import FetchPlan
+    from atom_console.flight.fetch_plan import FetchPlan
     from atom_console.flight.server import ServerTls
     from atom_console.flight.sinks import Sink
-    from atom_console.schema.changes import Change
 
 _LOOK_S = 0.2
 _FILE = click.Path(path_type=Path)
@@ -146,19 +150,19 @@ def get(
         expected = None if accept_schema else promised
         download = Download(console, wanted, sink, promised=expected, on_restart=_say_restart)
         try:
-            summary, stop = _run(download)
+            summary, stop = run_transfer(download)
         except SchemaMismatchError as error:
             if cli.json:
-                print_json(_got(console, promised, None, error.changes, out))
+                print_json(transfer_json(console, promised, None, error.changes, out))
             raise
         if summary is None:
             return stop.exit_code
-        changes = _differences(promised, summary)
-        document = _got(console, promised, summary, changes, out)
+        changes = differences(promised, summary)
+        document = transfer_json(console, promised, summary, changes, out)
     if cli.json:
         print_json(document)
     else:
-        _print_got(document)
+        print_transfer(document)
     return 0
 
 
@@ -213,7 +217,7 @@ def ping(cli: CliContext, uri: str | None) -> None:
             "connect_ms": round(pong.connect_ms, 3),
             "call_ms": round(pong.call_ms, 3),
             "answered_by": pong.answered_by,
-            "keepalive": _keepalive(console.connection),
+            "keepalive": keepalive_json(console.connection),
         }
     if cli.json:
         print_json(document)
@@ -240,7 +244,7 @@ def bench(cli: CliContext, uri: str, plan: str | None, rounds: int) -> int:
     raw: list[float] = []
     with _console(cli, server) as console:
         for _ in range(rounds):
-            summary, stop = _run(Download(console, plan_id, Discard()))
+            summary, stop = run_transfer(Download(console, plan_id, Discard()))
             if summary is None:
                 return stop.exit_code
             ours.append(summary.progress.gb_per_s)
@@ -330,7 +334,7 @@ def serve(
 @contextmanager
 def _console(cli: CliContext, uri: str | None, *, deadline_s: float | None = None) -> Iterator[FlightConsole]:
     from atom_console.flight.client import FlightConsole
-    from atom_console.flight.fetch import Limits
+    from atom_console.flight.fetch_plan import Limits
 
     settings = cli.settings().flight
     limits = Limits(ring_batches=settings.ring_batches, idle_timeout_s=settings.idle_timeout_s, deadline_s=deadline_s)
@@ -403,109 +407,10 @@ def _server_and_plan(cli: CliContext, uri: str, plan: str | None, ticket: Path |
 
 
 def _from_ticket(name: str, ticket: Path) -> FetchPlan:
-    from atom_console.flight.fetch import Endpoint, FetchPlan
+    from atom_console.flight.fetch_plan import Endpoint, FetchPlan
     from atom_console.flight.tickets import file_ticket
 
     return FetchPlan(name, (Endpoint(file_ticket(ticket)),))
-
-
-def _run(download: Download) -> tuple[Summary | None, signals.Stop]:
-    """Runs it in a thread of its own, so that a signal can cancel it; None where one did."""
-    results: list[Summary] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(download.run())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
-            errors.append(error)
-
-    with signals.held() as stop:
-        thread = Thread(target=work, name="flight-get", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(_LOOK_S)
-            if stop.requested:
-                download.cancel()
-            elif sys.stderr.isatty():
-                _show_progress(download)
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-    if results:
-        return results[0], stop
-    if stop.requested:
-        say("stopped; nothing was kept")
-        return None, stop
-    raise errors[0]
-
-
-def _show_progress(download: Download) -> None:
-    progress = download.progress()
-    if progress is not None:
-        share = f" of {progress.rows_expected:,}" if progress.rows_expected else ""
-        line = f"{progress.rows:,}{share} rows, {progress.bytes / 1e6:,.0f} MB, {progress.gb_per_s:.2f} GB/s"
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
-
-
-def _differences(promised: ServerSchema, summary: Summary) -> tuple[Change, ...]:
-    from atom_console.schema.arrow_diff import diff_arrow
-
-    return diff_arrow(promised.schema, summary.schema) if promised.source == "server" else ()
-
-
-def _got(
-    console: FlightConsole,
-    promised: ServerSchema,
-    summary: Summary | None,
-    changes: tuple[Change, ...],
-    out: Path | None,
-) -> dict[str, Any]:
-    from atom_console.cli.schema_commands import change_json
-
-    progress = summary.progress if summary is not None else None
-    return {
-        "rows": progress.rows if progress else 0,
-        "batches": progress.batches if progress else 0,
-        "bytes": progress.bytes if progress else 0,
-        "seconds": round(progress.seconds, 6) if progress else 0.0,
-        "gb_per_s": round(progress.gb_per_s, 3) if progress else 0.0,
-        "transport": console.connection.transport,
-        "uri": console.connection.uri,
-        "schema_source": promised.source,
-        "schema_mark": promised.mark,
-        "schema_equal": not changes if promised.source == "server" else None,
-        "schema_diff": [change_json(change) for change in changes],
-        "keepalive": _keepalive(console.connection),
-        "restarts": summary.restarts if summary else 0,
-        "resumes": progress.resumes if progress else 0,
-        "out": out if summary else None,
-    }
-
-
-def _print_got(document: dict[str, Any]) -> None:
-    milliseconds = document["seconds"] * 1e3
-    size = document["bytes"] / 1e9
-    print_line(
-        f"{document['rows']:,} rows, {size:.3f} GB in {milliseconds:,.0f} ms = {document['gb_per_s']} GB/s"
-        f" over {document['transport']} from {document['uri']}"
-    )
-    for change in document["schema_diff"]:
-        say(f"{change['path']}: {change['kind']} ({change['before']} → {change['after']})")
-    if document["restarts"] or document["resumes"]:
-        say(f"started anew {document['restarts']} times, resumed {document['resumes']} times")
-    if document["out"] is not None:
-        say(f"wrote {document['out']}")
-
-
-def _keepalive(connection: Connection) -> dict[str, Any]:
-    options = connection.options
-    return {
-        "time_ms": options.keepalive_time_ms,
-        "timeout_ms": options.keepalive_timeout_ms,
-        "ping_timeout_ms": options.http2_ping_timeout_ms,
-        "without_calls": options.keepalive_permit_without_calls,
-    }
 
 
 def _say_mark(schema: ServerSchema) -> None:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from atom_console.flight.channel import fl
 from atom_console.flight.connection import Connection
 from atom_console.flight.errors import BrokenStreamError, UnimplementedRpcError, translated
-from atom_console.flight.fetch import DEFAULT_LIMITS, Endpoint, Fetch, FetchPlan, Limits, Resume
+from atom_console.flight.fetch import Fetch
+from atom_console.flight.fetch_plan import DEFAULT_LIMITS, Endpoint, FetchPlan, Limits, Resume
 from atom_console.flight.mdf import MDF_SCHEMA
 from atom_console.flight.tickets import plan_ticket
 from atom_console.safe_text import safe_text

@@ -14,7 +14,8 @@ from atom_console.flight.errors import (
     TooManyPingsError,
     TransferCancelledError,
 )
-from atom_console.flight.fetch import Fetch, FetchPlan, Progress
+from atom_console.flight.fetch import Fetch
+from atom_console.flight.fetch_plan import FetchPlan, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from atom_console.flight.client import FlightConsole
 from atom_console.flight.connection import Connection, Identity
-from atom_console.flight.fetch import Limits
+from atom_console.flight.fetch_plan import Limits
 from atom_console.flight.server import ReferenceServer, ServerOptions, ServerTls
 
 PATIENT = Limits(idle_timeout_s=20)

@@ -13,7 +13,7 @@ import pytest
 from atom_console.flight.client import FlightConsole
 from atom_console.flight.download import Download
 from atom_console.flight.errors import TransferCancelledError
-from atom_console.flight.fetch import Limits
+from atom_console.flight.fetch_plan import Limits
 from atom_console.flight.server import ReferenceServer
 from atom_console.flight.sinks import Discard
 from tests.flight.faulty_servers import Endless, SilentAtFirst

@@ -21,7 +21,8 @@ from atom_console.flight.errors import (
     PeerUnreachableError,
     UnimplementedRpcError,
 )
-from atom_console.flight.fetch import Fetch, FetchPlan, IncompleteTransferError, Limits
+from atom_console.flight.fetch import Fetch, IncompleteTransferError
+from atom_console.flight.fetch_plan import FetchPlan, Limits
 from atom_console.flight.mdf import MDF_SCHEMA
 from atom_console.flight.sinks import Discard, FileSink, Preview
 from tests.flight.faulty_servers import (
@@ -216,7 +217,7 @@ def _some(kind: pa.DataType) -> pa.Array:
 
 def test_a_fetch_without_anyone_to_ask_fails_at_once() -> None:
     from atom_console.flight.connection import Connection
-    from atom_console.flight.fetch import Endpoint
+    from atom_console.flight.fetch_plan import Endpoint
 
     plan = FetchPlan("q3", (Endpoint(b"q3"),))
     with Fetch(Connection("grpc://127.0.0.1:1"), plan) as fetch:

@@ -15,7 +15,7 @@ from atom_console.flight.client import FlightConsole
 from atom_console.flight.connection import Connection
 from atom_console.flight.download import Download
 from atom_console.flight.errors import FrozenPeerError, TooManyPingsError
-from atom_console.flight.fetch import Limits
+from atom_console.flight.fetch_plan import Limits
 from atom_console.flight.sinks import Discard
 from tests.flight.faulty_servers import PLAN, Endless, SilentAtFirst, Streams
 from tests.flight.h2_proxy import H2Proxy

@@ -11,7 +11,7 @@ from atom_console.errors import AtomError
 from atom_console.flight.client import FlightConsole
 from atom_console.flight.download import Download
 from atom_console.flight.errors import PeerUnreachableError, PermissionDeniedError, PlanNotFoundError
-from atom_console.flight.fetch import Limits
+from atom_console.flight.fetch_plan import Limits
 from atom_console.flight.mdf import CUSTOM_DIMENSIONS, MDF_SCHEMA, GeneratedPlan
 from atom_console.flight.plans import Generated
 from atom_console.flight.server import ReferenceServer

@@ -1,4 +1,4 @@
-"""The same tables through Apache Arrow's Go library. Built with the Go tool chain, so only where it is asked for."""
+"""The same tables through Apache Arrow's Go and Rust libraries, both ways; built only where it is asked for."""
 
 from __future__ import annotations
 
@@ -22,29 +22,36 @@ from atom_console.flight.sinks import FileSink
 from tests.flight.conftest import TestCa
 
 pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("ATOM_TEST_PEERS") != "1" or shutil.which("go") is None,
-        reason="ATOM_TEST_PEERS=1 builds and runs the Go peer",
-    ),
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("flight-go-peer"),
+    pytest.mark.skipif(os.environ.get("ATOM_TEST_PEERS") != "1", reason="ATOM_TEST_PEERS=1 builds and runs the peers"),
+    pytest.mark.timeout(1800),
+    pytest.mark.xdist_group("flight-peers"),
 ]
 
-_PLAN = GeneratedPlan("mdf-100k", 100_000, custom_dimensions=False)
+_PLAN = GeneratedPlan("mdf-100k", 100_000)
 
 
-@pytest.fixture(scope="module")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    binary = tmp_path_factory.mktemp("go") / "peer"
-    source = Path(__file__).parent / "peers" / "go"
-    subprocess.run(["go", "build", "-o", str(binary), "."], cwd=source, check=True, timeout=800)
+@pytest.fixture(scope="module", params=["go", "rust"])
+def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = Path(__file__).parent / "peers" / request.param
+    if request.param == "go":
+        binary = tmp_path_factory.mktemp("go") / "peer"
+        command = ["go", "build", "-o", str(binary), "."]
+        environment = dict(os.environ)
+    else:
+        target = Path(os.environ.get("CARGO_TARGET_DIR") or tmp_path_factory.mktemp("rust"))
+        binary = target / "release" / "peer"
+        command = ["cargo", "build", "--release", "--locked"]
+        environment = os.environ | {"CARGO_TARGET_DIR": str(target)}
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    subprocess.run(command, cwd=source, check=True, timeout=1700, env=environment)
     return binary
 
 
 @pytest.fixture
 def tls_files(tmp_path: Path, test_ca: TestCa) -> Callable[..., list[str]]:
     def write(*, server: bool) -> list[str]:
-        pair = test_ca.issue("go", server=server)
+        pair = test_ca.issue("peer", server=server)
         for name, data in (("ca", test_ca.pem), ("cert", pair.certificate), ("key", pair.key)):
             (tmp_path / name).write_bytes(data)
         return [str(tmp_path / name) for name in ("ca", "cert", "key")]
@@ -53,7 +60,7 @@ def tls_files(tmp_path: Path, test_ca: TestCa) -> Callable[..., list[str]]:
 
 
 @pytest.mark.parametrize("transport", ["plaintext", "mTLS"])
-def test_a_go_client_gets_the_same_table(
+def test_a_client_in_another_language_gets_the_same_table(
     peer: Path,
     serve: Callable[..., ReferenceServer],
     tls_files: Callable[..., list[str]],
@@ -62,7 +69,7 @@ def test_a_go_client_gets_the_same_table(
 ) -> None:
     server = serve(transport)
     address = server.uri.partition("://")[2]
-    out = tmp_path / "go.arrow"
+    out = tmp_path / "got.arrow"
     files = tls_files(server=False) if transport == "mTLS" else []
     ticket = '{"plan_id":"mdf-100k","jwt_scope":""}'
     done = subprocess.run(
@@ -87,7 +94,7 @@ def _serving(peer: Path, *arguments: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("transport", ["plaintext", "mTLS"])
-def test_a_go_server_gives_the_same_table(
+def test_a_server_in_another_language_gives_the_same_table(
     peer: Path,
     console: Callable[..., FlightConsole],
     tls_files: Callable[..., list[str]],
