@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit
 
 from atom_console.errors import CheckError, InputError
 from atom_console.flight.channel import ChannelOptions, fl
+from atom_console.safe_text import safe_text
 
 if TYPE_CHECKING:
     from atom_console.config import FlightSettings
@@ -203,24 +202,27 @@ def check_pair(identity: Identity, where: str) -> None:
     """Refuse a pair that gRPC would drop without saying why (its only words are `empty address list`).
 
     Raises:
-        CheckError: the key is encrypted, unreadable, or belongs to another certificate.
+        CheckError: the key is encrypted, either is unreadable, or they do not belong together.
     """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import load_pem_x509_certificate
+
     if b"ENCRYPTED" in identity.key:
         raise CheckError(
             f"the key of {where} is encrypted, which gRPC cannot read",
             next_step="Name the certificate of the inventory instead (ATOM_FLIGHT_CERTIFICATE), or decrypt the key.",
         )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with tempfile.NamedTemporaryFile(prefix="atom-pair-") as both:  # 0600; OpenSSL only reads files
-        both.write(identity.certificate + b"\n" + identity.key)
-        both.flush()
-        try:
-            context.load_cert_chain(both.name, password="")
-        except ssl.SSLError as error:
-            raise CheckError(
-                f"{where} do not belong together: {error.reason or error}",
-                next_step="Use the key that the certificate was issued for.",
-            ) from None
+    try:
+        certified = load_pem_x509_certificate(identity.certificate).public_key()
+        ours = load_pem_private_key(identity.key, password=None).public_key()
+    except (ValueError, TypeError) as error:
+        raise CheckError(
+            f"{where} cannot be read: {safe_text(str(error), 200)}", next_step="Check that both are PEM."
+        ) from None
+    if certified != ours:
+        raise CheckError(
+            f"{where} do not belong together", next_step="Use the key that the certificate was issued for."
+        )
 
 
 def read_token(path: Path) -> str:

@@ -40,7 +40,7 @@ def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     else:
         target = Path(os.environ.get("CARGO_TARGET_DIR") or tmp_path_factory.mktemp("rust"))
         binary = target / "release" / "peer"
-        command = ["cargo", "build", "--release", "--locked"]
+        command = ["cargo", "build", "--release"]
         environment = os.environ | {"CARGO_TARGET_DIR": str(target)}
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
