@@ -17,7 +17,7 @@ from typing import Self
 
 from confluent_kafka import KafkaException
 
-from tests.broker.handle import BrokerHandle, tail_of
+from tests.broker.handle import BrokerHandle, tail_of, wait_until
 from tests.broker.libraries import BrokerError, classpath
 from tests.broker.ports import free_ports
 from tests.broker.tls import ListenerTls, TestAuthority
@@ -174,8 +174,9 @@ class KafkaBroker:
         self._reap(10.0)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP, and wait until every thread stands still: connections stay open, nothing answers."""
         self._signal(signal.SIGSTOP)
+        wait_until(self._stands_still, 10, "the broker stands still")
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""
@@ -193,6 +194,10 @@ class KafkaBroker:
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of its log."""
         return tail_of(self.directory / "broker.log", lines)
+
+    def _stands_still(self) -> bool:
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(task.read_text().rsplit(")", 1)[1].split()[0] in {"T", "Z", "X"} for task in tasks)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.running and self.pid is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by documentation, not by `__all__`
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -128,7 +128,7 @@ class BrokerHandle:
             topic,
             ResourcePatternType.LITERAL,
             f"User:CN={common_name}",
-            None,
+            "*",
             AclOperation.ANY,
             AclPermissionType.ANY,
         )
@@ -140,7 +140,10 @@ class BrokerHandle:
         """The high watermark of every partition."""
         admin = self.admin()
         partitions = admin.list_topics(topic, timeout=5).topics[topic].partitions
-        asked: dict[Any, Any] = {TopicPartition(topic, number): OffsetSpec.latest() for number in partitions}
+        asked: dict[Any, Any] = {
+            TopicPartition(topic, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            for number in partitions
+        }
         found = admin.list_offsets(asked, request_timeout=10)
         return {partition.partition: future.result(timeout=15).offset for partition, future in found.items()}
 
@@ -191,7 +194,7 @@ def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> N
         try:
             if condition():
                 return
-        except (KafkaException, KeyError) as error:
+        except (KafkaException, KeyError, OSError) as error:
             last = error
         time.sleep(0.02)
     raise BrokerError(f"not within {deadline_s} s: {what}" + (f" (last: {last})" if last else ""))

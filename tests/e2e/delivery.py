@@ -70,7 +70,7 @@ class Kept:
     err_code: int
     stage: str
     message: str
-    maybe_persisted: bool
+    maybe_persisted: int
 
 
 def in_the_store(directory: Path) -> list[Kept]:
@@ -81,4 +81,4 @@ def in_the_store(directory: Path) -> list[Kept]:
     )
     database = apsw.Connection(str(Place(directory).database), flags=apsw.SQLITE_OPEN_READONLY)
     with closing(database):
-        return [Kept(*row[:-1], bool(row[-1])) for row in database.execute(query)]
+        return [Kept(*row) for row in database.execute(query)]
