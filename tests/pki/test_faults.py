@@ -25,6 +25,8 @@ from tests.pki import forge
 from tests.pki.forge import Made, make, write
 from tests.pki.peers import flight_peer, grpc_says, kafka_peer, librdkafka_says, server_context
 
+# One worker: the table at the end shows all of them.
+pytestmark = pytest.mark.xdist_group("certificate-faults")
 TABLE: list[tuple[str, str, str, str, str]] = []
 
 
