@@ -54,7 +54,7 @@ def ingest(
     with open_store(cli, "ingest") as store, _interruptible() as (stop, halt):
         reports = take_in(
             store,
-            settings.kafka,
+            cli.kafka(),
             wanted,
             context,
             again=again,
@@ -92,7 +92,7 @@ def drain(cli: CliContext, /, topic: str, everything: bool, **options: Any) -> i
     wanted = make_filter(options)
     wanted.require_something(everything=everything)
     with open_store(cli, "drain") as store, _interruptible() as (stop, halt):
-        report = drain_to(store, cli.settings().kafka, wanted, topic, stop=halt, on_progress=_progress("drained"))
+        report = drain_to(store, cli.kafka(), wanted, topic, stop=halt, on_progress=_progress("drained"))
     document = {
         "topic": report.topic,
         "read": report.read,

@@ -14,7 +14,7 @@ from atom_console.cli.output import say
 
 if TYPE_CHECKING:
     from atom_console.cli.commands import Entry
-    from atom_console.config import Loaded, Settings
+    from atom_console.config import KafkaSettings, Loaded, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +59,17 @@ class CliContext:
             ConfigError: values that cannot be used.
         """
         return self.loaded.settings
+
+    def kafka(self) -> KafkaSettings:
+        """How to reach the brokers, a certificate named in the settings replaced by its files.
+
+        Raises:
+            ConfigError: values that cannot be used.
+            AtomError: no such certificate in the inventory, or its key is not here.
+        """
+        from atom_console.engine.identity import with_kafka_identity
+
+        return with_kafka_identity(self.settings()).kafka
 
     def overridden(self, overrides: Iterable[str]) -> CliContext:
         """The same invocation with a command's own options on top of its settings, as `KEY=VALUE` texts."""

@@ -63,7 +63,7 @@ def tail(
     halt = Event()
     with signals.held() as stop:
         records = read(
-            settings.kafka,
+            cli.kafka(),
             topic,
             start=place,
             follow=place.kind == "end" if follow is None else follow,

@@ -29,7 +29,7 @@ def topics(cli: CliContext, name: str | None, seconds: float) -> None:
     from atom_console.kafka.cluster import ClusterReader
     from atom_console.kafka.cluster_view import rates
 
-    with ClusterReader(cli.settings().kafka) as reader:
+    with ClusterReader(cli.kafka()) as reader:
         if name is not None:
             reader.topic(name)
         view = reader.view()

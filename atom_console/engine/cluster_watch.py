@@ -50,7 +50,7 @@ class ClusterWatch:
         """
         view = self._reader.view()
         names = [name for name in view.topics if not name.startswith("__")]
-        marks = self._reader.watermarks(names)
+        marks = self._reader.watermarks(names, view=view)
         growth = rates(self._marks, marks) if self._marks is not None else {}
         self._marks = marks
         for name in names:
@@ -60,7 +60,7 @@ class ClusterWatch:
         self._read_groups(marks)
         return ClusterFacts(
             cluster_id=view.cluster_id,
-            brokers=tuple(BrokerRow(one.node_id, one.address, one.state or "UP") for one in view.brokers),
+            brokers=tuple(BrokerRow(one.node_id, one.address, one.state or "?") for one in view.brokers),
             topics=tuple(self._row(view, marks, name, growth.get(name)) for name in names),
         )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from atom_console.config import paths
 from atom_console.dlq.reader import Reader
 from atom_console.engine import sections, sources
+from atom_console.engine.certificate_watch import TICK_S as CERTIFICATES_TICK_S
+from atom_console.engine.certificate_watch import read_certificates
 from atom_console.engine.cluster_watch import TICK_S as CLUSTER_TICK_S
 from atom_console.engine.cluster_watch import ClusterFacts, ClusterWatch
 from atom_console.engine.commands import (
@@ -24,11 +26,12 @@ from atom_console.engine.commands import (
 from atom_console.engine.dlq_watch import TICK_S as STORE_TICK_S
 from atom_console.engine.dlq_watch import StoreFacts, StoreWatch
 from atom_console.engine.feed import envelope
+from atom_console.engine.identity import with_kafka_identity
 from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
-from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
+from atom_console.engine.snapshot import CertificateRow, EngineSnapshot, ProducerSection
 from atom_console.engine.wire import WireMeter
 from atom_console.engine.workload import WorkloadRunner
 from atom_console.errors import AtomError, InputError, RefusedError
@@ -53,7 +56,8 @@ class Engine:
     """
 
     def __init__(self, loaded: Loaded, *, produce: bool = True, coach: Callable[[], str | None] = lambda: None) -> None:
-        self._loaded, self._settings, self._coach = loaded, loaded.settings, coach
+        self._loaded, self._coach = loaded, coach
+        self._settings = with_kafka_identity(loaded.settings)
         self._session = sections.session_section(loaded)
         self._produce = produce and not self._settings.read_only
         self._producer: Producer | None = None
@@ -74,6 +78,9 @@ class Engine:
         self._cluster: Poller[ClusterFacts] = Poller(
             "cluster-watch", cluster_watch.read, CLUSTER_TICK_S, cluster_watch.close
         )
+        self._certificates: Poller[tuple[CertificateRow, ...]] = Poller(
+            "certificate-watch", lambda: read_certificates(loaded.settings), CERTIFICATES_TICK_S
+        )
 
     @property
     def dead_letters(self) -> Reader:
@@ -82,6 +89,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the threads."""
+        self._certificates.start()
         self._store.start()
         self._cluster.start()
         if self._produce:
@@ -110,6 +118,7 @@ class Engine:
                 int(self._settings.dlq.max_bytes),
             ),
             cluster=sections.cluster_section(self._cluster.reading, self._settings.kafka.bootstrap_servers, now_s),
+            certificates=sections.certificate_section(self._certificates.reading, now_s),
             workload=self._workload.section(),
             errors=() if seen is None else sections.error_rows(seen),
             coach=self._coach(),
@@ -126,6 +135,7 @@ class Engine:
             case Refresh():
                 self._store.refresh()
                 self._cluster.refresh()
+                self._certificates.refresh()
                 return _receipt("Asked the cluster and the store again.")
             case PublishEvent():
                 return self._publish(command)
@@ -162,8 +172,8 @@ class Engine:
 
     def stop(self) -> None:
         """Stop the threads. Call `drain` first."""
-        self._store.stop()
-        self._cluster.stop()
+        for poller in (self._certificates, self._store, self._cluster):
+            poller.stop()
 
     def _observe(self, seen: PublisherSnapshot, now_s: float) -> None:
         """Histories that only a reader wants: kept while somebody reads."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from atom_console.dlq.store import Store
+from atom_console.engine.identity import with_kafka_identity
 from atom_console.events import AtomEvent
 from atom_console.kafka.publisher import Publisher
 from atom_console.kafka.snapshots import DrainReport, PublisherSnapshot
@@ -48,7 +49,7 @@ class Producer:
     ) -> None:
         from atom_console.config import load, paths
 
-        settings = settings or load().settings
+        settings = with_kafka_identity(settings or load().settings)
         self.settings: Final = settings
         self.store: Final = Store.open(dlq_dir or paths.dlq_dir(settings), settings.dlq, component=component)
         self._lock = Lock()

@@ -10,6 +10,8 @@ from atom_console.engine.cluster_watch import ClusterFacts
 from atom_console.engine.dlq_watch import StoreFacts
 from atom_console.engine.poller import Reading
 from atom_console.engine.snapshot import (
+    CertificateRow,
+    CertificateSection,
     ClusterSection,
     Connection,
     DeadLetterSection,
@@ -175,6 +177,17 @@ def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) 
         connection=connection,
         brokers=facts.brokers,
         topics=facts.topics,
+    )
+
+
+def certificate_section(reading: Reading[tuple[CertificateRow, ...]], now_s: float) -> CertificateSection:
+    """The inventory; the last rows stay while it cannot be read."""
+    error = reading.error
+    return CertificateSection(
+        age_s=reading.age_s(now_s),
+        rows=reading.value or (),
+        detail=None if error is None else error.what,
+        next_step=None if error is None else error.next_step,
     )
 
 

@@ -21,6 +21,8 @@ _SHARED_PREFIXES: Final = (
     *("socket.", "connections.max.", "reconnect.", "retry.backoff.", "metadata.", "log_level", "debug"),
 )
 _CONSUMER_PREFIXES: Final = ("fetch.", "queued.", "check.crcs", "isolation.level")
+_BELIEVES_MS: Final = "topic.metadata.propagation.max.ms"
+_BELIEVES_AT_MOST_MS: Final = 5_000
 _TLS_PROTOCOLS: Final = frozenset({"ssl", "sasl_ssl"})
 
 # Properties that would break the promise that every event ends acknowledged or captured.
@@ -48,7 +50,13 @@ def producer_config(kafka: KafkaSettings) -> Properties:
             raise ClientConfigError(
                 f"kafka.properties: {name} may not be set: {why}", next_step=f"remove {name} from kafka.properties"
             )
-    return _own(kafka) | dict(kafka.properties)
+    return _own(kafka) | {_BELIEVES_MS: _belief_ms(kafka.message_timeout_ms)} | dict(kafka.properties)
+
+
+def _belief_ms(message_timeout_ms: int) -> int:
+    """How long a topic that no broker knows may be a new one: by default as long as the message time-out, and then an
+    unknown topic would be told as an outage (measured)."""
+    return _BELIEVES_AT_MOST_MS if message_timeout_ms == 0 else min(_BELIEVES_AT_MOST_MS, message_timeout_ms // 2)
 
 
 def consumer_config(kafka: KafkaSettings) -> Properties:

@@ -106,7 +106,6 @@ def test_an_unknown_topic(kafka: BrokerHandle, publish_all: Publish) -> None:
     assert topic not in admin.list_topics(timeout=5).topics, "publishing makes no topic"
 
 
-@pytest.mark.xfail(reason="librdkafka believes in a new topic for 30 s, so message.timeout.ms is reported instead")
 def test_an_unknown_topic_is_named_without_tuning(kafka: BrokerHandle, publish_all: Publish) -> None:
     topic = kafka.topic_name("never-made")
     _check_unknown(

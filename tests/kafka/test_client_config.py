@@ -11,12 +11,12 @@ from confluent_kafka.admin import AdminClient
 
 from atom_console.config import KafkaSettings, Settings
 from atom_console.kafka.client_config import (
-    CLIENT_LOG,
     ClientConfigError,
     admin_config,
     consumer_config,
     producer_config,
 )
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.publisher import Publisher
 from tests.kafka.producing import NOWHERE, MemorySink
 
