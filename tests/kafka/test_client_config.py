@@ -37,6 +37,7 @@ def test_every_setting_reaches_librdkafka_under_its_name() -> None:
         "bootstrap.servers": NOWHERE, "client.id": "me", "compression.type": "lz4", "compression.level": 3,
         "linger.ms": 2.5, "batch.size": 9_999, "batch.num.messages": 77, "acks": "1", "enable.idempotence": False,
         "queue.buffering.max.messages": 5, "queue.buffering.max.kbytes": 6, "message.timeout.ms": 7_000,
+        "topic.metadata.propagation.max.ms": 3_500,
         "message.max.bytes": 8_000, "partitioner": "consistent_random", "statistics.interval.ms": 9,
         "security.protocol": "plaintext",
     }  # fmt: skip
