@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.color import Color, ColorParseError
@@ -29,6 +30,7 @@ from atom_console.ui.commands import BY_ID, CommandSpec, Scope, bindings, clashe
 from atom_console.ui.dialogs.confirm import Confirm, Question
 from atom_console.ui.dialogs.event_form import EventForm, Wanted
 from atom_console.ui.dialogs.lists import ListDialog, help_dialog, settings_dialog, theme_dialog
+from atom_console.ui.inputs import TextField
 from atom_console.ui.keymap import read_keymap
 from atom_console.ui.loader import Loader
 from atom_console.ui.options import REFRESH_FLOOR_S, UiOptions
@@ -144,8 +146,9 @@ class ConsoleApp(App[int]):
         """Keys and threads."""
         loop = self._loop_here = asyncio.get_running_loop()
         self.reads = Loader("ui-reads", loop, self._fault)
+        self.bulk = Loader("ui-bulk", loop, self._fault)
         self.jobs = Loader("ui-jobs", loop, self._fault)
-        self._loaders = [self.reads, self.jobs]
+        self._loaders = [self.reads, self.bulk, self.jobs]
         if self.options.keymap is not None:
             self.keymap, problems = read_keymap(self.options.keymap)
             self._problems += problems
@@ -234,6 +237,19 @@ class ConsoleApp(App[int]):
         self.tick()
 
     # From a key, the palette or the command line to what it does
+
+    async def on_event(self, event: events.Event) -> None:
+        """Run what a key is bound to before the next key is looked at.
+
+        Textual forwards a key to the focused widget's queue, and binds it only when it comes back. Over a slow link
+        keys come in bursts: those behind `:` would be forwarded before the command line has the focus, and be lost or,
+        worse, taken for commands.
+        """
+        if isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, TextField):
+            for priority in (True, False):
+                if await self._check_bindings(event.key, priority=priority):
+                    return
+        await super().on_event(event)
 
     def action_command(self, command_id: str) -> None:
         """What every binding calls."""

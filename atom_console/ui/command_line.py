@@ -51,6 +51,7 @@ class CommandLine(Vertical):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
+        self.display = False
         self._histories: dict[str, list[str]] = {":": [], "/": []}
         self._place = 0
         self._prefix = ":"
@@ -68,21 +69,21 @@ class CommandLine(Vertical):
         self._prefix, self._done = prefix, done
         self._place = len(self._histories[prefix])
         self.query_one("#prefix", Lines).show([line(prefix)])
-        self.add_class("-open")
+        self.display = True
         typed = self.query_one("#typed", SafeInput)
         typed.value = value
         typed.cursor_position = len(value)
-        typed.focus()
+        self.screen.set_focus(typed)  # at once: the next key may be here already, and must not be taken for a command
         self._show_choices()
 
     @property
     def is_open(self) -> bool:
         """It is on the screen."""
-        return self.has_class("-open")
+        return self.display
 
     def close(self) -> None:
         """Hide it."""
-        self.remove_class("-open")
+        self.display = False
         self.query_one("#choices", Lines).show([])
 
     def on_input_changed(self, _: SafeInput.Changed) -> None:

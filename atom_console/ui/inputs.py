@@ -7,6 +7,9 @@ from textual.widgets import Input
 
 from atom_console.safe_text import safe_text
 
+TextField = Input
+"""Any field that takes letters, the palette's too."""
+
 
 class SafeInput(Input):
     """A one-line field; what is pasted into it is foreign, and loses its control characters before it is shown."""

@@ -354,7 +354,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         elif self._loader is None:
             self._take_marks(self.source.keys(), None)
         else:
-            self._loader.submit((self, "keys"), self.source.keys, self._take_marks)
+            bulk: Loader = getattr(self.app, "bulk", self._loader)
+            bulk.submit((self, "keys"), self.source.keys, self._take_marks)
 
     def _take_marks(self, keys: object, error: AtomError | None) -> None:
         if error is not None:

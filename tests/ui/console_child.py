@@ -43,6 +43,9 @@ class ChildEngine(ScriptedEngine):
     def __init__(self, journal: Path) -> None:
         base = disconnected() if os.environ.get("CHILD_DOWN") else flowing()
         super().__init__(hostile(base) if os.environ.get("CHILD_HOSTILE") else base)
+        if os.environ.get("CHILD_IDLE"):
+            made = replace(base.producer, queue_depth=0, in_flight=0)
+            self.snapshots = [replace(base, producer=made)]
         self.journal = journal
         self.beats = 0
         threading.Thread(target=self._beat, daemon=True).start()
@@ -54,6 +57,8 @@ class ChildEngine(ScriptedEngine):
 
     def snapshot(self) -> EngineSnapshot:
         base = super().snapshot()
+        if os.environ.get("CHILD_NOISE") and self.looks == 4:  # the screen is drawn
+            ctypes.CDLL(None).write(2, b"NATIVE-NOISE\n", 13)
         if not os.environ.get("CHILD_BUSY"):
             return base
         made, history = base.producer, base.producer.in_per_s.history
@@ -77,8 +82,13 @@ def main() -> int:
 
     home = Path(sys.argv[1])
     engine = ChildEngine(home / "journal")
-    if os.environ.get("CHILD_NOISE"):
-        threading.Timer(0.6, lambda: ctypes.CDLL(None).write(2, b"NATIVE-NOISE\n", 13)).start()
+    if os.environ.get("CHILD_LETTERS"):
+        import letters
+
+        from atom_console.dlq.reader import Reader
+
+        letters.build(home / "dlq")
+        engine.dead_letters = Reader(home / "dlq")
     options = options_from(
         refresh_s=0.5, theme="dark", mouse=False, keymap=None, ascii_terminal=None, config_dir=home, environ=os.environ
     )

@@ -86,9 +86,9 @@ class PtySession:
         os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
 
     def resize(self, width: int, height: int) -> None:
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        with self._lock:
+        with self._lock:  # what is drawn for the new size is not read before pyte has it
             self.screen.resize(height, width)
+            fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def hang_up(self) -> None:
         """The other end of the line goes away, as in a dropped SSH session."""

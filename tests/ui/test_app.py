@@ -289,3 +289,39 @@ async def test_a_store_that_fails_says_so_and_comes_back(engine: ScriptedEngine,
         reader.broken = False
         await press("2")
         assert "needs a look" in frame(app)
+
+
+async def test_the_users_keys(engine: ScriptedEngine, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('[keys]\n"room.dead-letters" = "d"\n"app.quit" = "1"\n')
+    async with console(engine, keymap=keys) as (app, press):
+        assert any("1 would mean both room.overview and app.quit" in toast.message for toast in app._notifications)
+        await press("2")
+        assert "[1 Overview]" in frame(app)
+        await press("d")
+        assert "[2 Dead letters]" in frame(app)
+        await press("question_mark", "G")
+        assert "  d " in frame(app)
+
+
+async def test_tab_completes_in_the_command_line(engine: ScriptedEngine) -> None:
+    async with console(engine) as (app, press):
+        await press("colon", *"the", "tab")
+        assert ":theme" in frame(app)
+        await press(*"mono", "enter")
+        assert app.theme == "mono"
+        await press("colon", *"xyzzy", "enter")
+        assert "There is no command :xyzzy." in frame(app)
+
+
+async def test_a_command_of_another_room_goes_there(engine: ScriptedEngine) -> None:
+    async with console(engine) as (app, press):
+        await press("colon", *"filter class=poison", "enter")
+        assert "[2 Dead letters]" in frame(app)
+        assert "58 of 1,284" in frame(app)
+
+
+async def test_help_does_what_its_row_says(engine: ScriptedEngine) -> None:
+    async with console(engine) as (app, press):
+        await press("question_mark", "G", "enter")
+        assert app.return_value == 0  # the last row of the help is quit

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from pty_session import PtySession
 
@@ -93,10 +94,17 @@ def test_native_noise_goes_to_the_log(home: Path) -> None:
 
 
 def test_no_control_character_of_a_payload_reaches_the_terminal(home: Path) -> None:
-    with opened(home, (120, 40), CHILD_HOSTILE="1") as session:
+    with opened(home, (120, 40), CHILD_HOSTILE="1", CHILD_LETTERS="1") as session:
         session.wait_for("␛]52;c;")
         session.press("2")
-        session.wait_for("WHAT BROKE")
+        session.wait_for("needs a look")
+        session.press("/class=unknown\r")
+        session.wait_for("3 of 1,284 records")
+        session.press("\r")
+        session.wait_for("newest first")
+        session.press("\r")
+        session.wait_for("[Why]")
+        session.wait_for("␛]52;c;")
         session.press("q")
         assert session.end() == 0
         raw = bytes(session.raw)
@@ -105,10 +113,22 @@ def test_no_control_character_of_a_payload_reaches_the_terminal(home: Path) -> N
         assert b"[/nope]" in raw  # shown as it is, not taken for markup
 
 
-def test_no_color_writes_no_colour(home: Path) -> None:
-    with opened(home, NO_COLOR="1") as session:
+def test_a_burst_of_keys_goes_where_the_first_one_led(home: Path) -> None:
+    with opened(home, CHILD_LETTERS="1") as session:
         session.press("2")
-        session.wait_for("WHAT BROKE")
+        session.wait_for("207 records")
+        session.press("/class=poison\r")
+        session.wait_for("58 of 1,284 records")
+        session.press(":theme mono\r")
+        session.wait_for("Changed the theme to mono.")
+        session.press("q")
+        assert session.end() == 0
+
+
+def test_no_color_writes_no_colour(home: Path) -> None:
+    with opened(home, NO_COLOR="1", CHILD_LETTERS="1") as session:
+        session.press("2")
+        session.wait_for("needs a look")
         session.press("q")
         assert session.end() == 0
         codes = {code for group in re.findall(rb"\x1b\[([\d;]*)m", bytes(session.raw)) for code in group.split(b";")}
@@ -163,6 +183,28 @@ def test_bytes_a_look_stay_few(home: Path) -> None:
             session.wait(lambda: session.text().splitlines()[0] not in seen, "the next second")
             seen.add(session.text().splitlines()[0])
         assert (len(session.raw) - before) / 4 < 8192
+
+
+def test_suspend_and_resume_while_nothing_is_in_flight(home: Path) -> None:
+    with opened(home, CHILD_IDLE="1") as session:
+        process = psutil.Process(session.process.pid)
+        session.press("\x1a")
+        session.wait(lambda: process.status() == psutil.STATUS_STOPPED, "a stopped process")
+        session.wait(lambda: session.restored, "the shell's terminal")
+        seen = len(session.raw)
+        process.send_signal(signal.SIGCONT)
+        session.wait(lambda: b"PRODUCER" in session.raw[seen:], "the screen again")
+        session.press("q")
+        assert session.end() == 0
+        session.wait(lambda: session.restored, "restored terminal")
+
+
+def test_the_mouse_stays_the_terminals(home: Path) -> None:
+    with opened(home) as session:
+        session.press("q")
+        assert session.end() == 0
+        assert b"\x1b[?1000h" not in session.raw
+        assert b"\x1b[?1003h" not in session.raw
 
 
 def test_suspend_is_refused_while_events_are_in_flight(home: Path) -> None:

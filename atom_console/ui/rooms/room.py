@@ -27,7 +27,7 @@ class Room(Vertical):
 
     def take_focus(self) -> None:
         """The room came on the stage."""
-        self.focus()
+        self.screen.set_focus(self)
 
     def go_back(self) -> bool:
         """`esc`: undo one step inside the room; False where there is none."""

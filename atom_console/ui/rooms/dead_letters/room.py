@@ -88,7 +88,8 @@ class DeadLettersRoom(Room):
 
     def take_focus(self) -> None:
         """The present step has the keys."""
-        self.query_one(f"#{self.step}", Widget).query("VirtualTable, TextPage").first(Widget).focus()
+        step = self.query_one(f"#{self.step}", Widget)
+        self.screen.set_focus(step.query("VirtualTable, TextPage").first(Widget))
 
     def left(self) -> None:
         """What comes from now on is new."""
@@ -261,7 +262,7 @@ class DeadLettersRoom(Room):
                 command = ExportRecords(seqs=seqs, path=path, format=cast("Any", form))
                 self.console_app.submit(command, f"write {count(len(seqs))} records to {path.name}")
 
-        self.console_app.reads.submit((self, "export"), lambda: choose(reader), chosen)
+        self.console_app.bulk.submit((self, "export"), lambda: choose(reader), chosen)
 
     def command_records_copy(self, _: str) -> None:
         """The id, over the terminal."""
