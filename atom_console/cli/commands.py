@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "schema": Entry("atom_console.cli.schema_commands:schema", "Schemas: tree, differences, verdict, decode."),
     "flight": Entry("atom_console.cli.flight_commands:flight", "Arrow Flight: list, schema, get, put, ping, serve."),
     "certs": Entry("atom_console.cli.certs_commands:certs", "Certificates: issue, renew, rotate, verify, export."),
+    "doctor": Entry("atom_console.cli.doctor_command:doctor", "Everything this console depends on, looked at once."),
     "sandbox": Entry("atom_console.cli.sandbox_command:sandbox", "Hold the embedded cluster open for scripts."),
     "bench": Entry("atom_console.cli.bench_command:bench", "The budgets, measured beside their baselines."),
     "config": Entry("atom_console.cli.config_commands:config", "Settings, and where each came from."),

@@ -25,7 +25,7 @@ from atom_console.errors import AtomError, InputError, RefusedError
 
 if TYPE_CHECKING:
     from atom_console.flight.client import FlightConsole, ServerSchema
-    from atom_console.flight.connection import Connection, Identity
+    from atom_console.flight.connection import Connection
     from atom_console.flight.fetch_plan import FetchPlan
     from atom_console.flight.server import ServerTls
     from atom_console.flight.sinks import Sink
@@ -344,25 +344,9 @@ def _console(cli: CliContext, uri: str | None, *, deadline_s: float | None = Non
 
 def connection(cli: CliContext, uri: str | None) -> Connection:
     """The configured connection, to another address where one is given; `schema` commands use it too."""
-    from atom_console.flight.connection import Connection
+    from atom_console.engine.flight_link import flight_connection
 
-    settings = cli.settings().flight
-    ca, identity = _inventory(cli, settings.certificate) if settings.certificate else (None, None)
-    return Connection.from_settings(settings, uri=uri, ca=ca, identity=identity)
-
-
-def _inventory(cli: CliContext, name: str) -> tuple[bytes, Identity]:
-    from atom_console.config import paths
-    from atom_console.flight.connection import Identity
-    from atom_console.pki.export import load_pair
-    from atom_console.pki.passphrase import choose
-    from atom_console.pki.store import Store
-
-    settings = cli.settings()
-    value = settings.pki.passphrase.get_secret_value() if settings.pki.passphrase else None
-    passphrase = choose(value=value, file=None if value else settings.pki.passphrase_file)
-    pair = load_pair(Store(paths.pki_dir(settings)), name, passphrase)
-    return pair.trust_pem, Identity(pair.chain_pem, pair.key_pem)
+    return flight_connection(cli.settings(), uri)
 
 
 def _server_tls(
@@ -374,12 +358,13 @@ def _server_tls(
     *,
     mtls: bool,
 ) -> ServerTls | None:
+    from atom_console.engine.flight_link import inventory_identity
     from atom_console.flight.connection import Identity, check_pair, read_pem
     from atom_console.flight.server import ServerTls
 
     roots = read_pem(client_ca, "--client-ca") if client_ca else None
     if certificate is not None:
-        trust, identity = _inventory(cli, certificate)
+        trust, identity = inventory_identity(cli.settings(), certificate)
         roots = roots or trust
     elif cert is not None and key is not None:
         identity = Identity(read_pem(cert, "--cert"), read_pem(key, "--key"))
