@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from atom_console.config import KafkaSettings
 from atom_console.dlq.adapters import Context, Letter
 from atom_console.dlq.ingest import NothingToIngestError, ingest
+from atom_console.dlq.reader import Reader
 from atom_console.dlq.store import Store
 from atom_console.kafka.cluster import UnknownTopicError
-from tests.broker.handle import BrokerHandle
+from tests.broker.handle import BrokerHandle, wait_until
 from tests.dlq_adapters.letters import RealLetter, details, make, publish, real_letters
 
 
@@ -185,3 +190,47 @@ def test_topics_that_are_not_there(kafka: BrokerHandle, broker_settings: KafkaSe
         ingest(store, broker_settings, [], Context())
     with pytest.raises(UnknownTopicError):
         ingest(store, broker_settings, ["no-such-topic"], Context())
+
+
+def kill_when(process: subprocess.Popen[bytes], far_enough: Callable[[], bool]) -> None:
+    wait_until(lambda: far_enough() or process.poll() is not None, 60, "records come in")
+    process.kill()
+    process.wait(10)
+
+
+@pytest.mark.crash
+def test_a_kill_at_any_moment_costs_nothing(
+    kafka: BrokerHandle, broker_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    """Killed three times while records go in: every offset is there once."""
+    topic = kafka.create_topic(partitions=2)
+    for partition in (0, 1):
+        publish(kafka, [make(("n", b"%d" % n)) for n in range(10_000)], topic, partition)
+    work = (
+        "import sys; from pathlib import Path; from atom_console.config import KafkaSettings\n"
+        "from atom_console.dlq.adapters import Context; from atom_console.dlq.ingest import ingest\n"
+        "from atom_console.dlq.store import Store\n"
+        "with Store.open(Path(sys.argv[1])) as store:\n"
+        "    ingest(store, KafkaSettings(bootstrap_servers=sys.argv[2]), [sys.argv[3]], Context())\n"
+    )
+    directory = tmp_path / "killed"
+    reader = Reader(directory)
+    for enough in (1, 6_000, 12_000):
+        command = [sys.executable, "-c", work, str(directory), broker_settings.bootstrap_servers, topic]
+        kill_when(subprocess.Popen(command), lambda least=enough: reader.stats().total >= least)
+    with Store.open(directory) as store:
+        ingest(store, broker_settings, [topic], Context())
+        query = 'SELECT partition, count(*), count(DISTINCT "offset"), max("offset") FROM provenance GROUP BY 1'
+        rows = store.run(lambda conn: list(conn.execute(query)))
+        assert rows == [(0, 10_000, 10_000, 9_999), (1, 10_000, 10_000, 9_999)]
+        assert store.reader().stats().total == 20_000
+    reader.close()
+
+
+def test_a_stop_keeps_what_was_read(kafka: BrokerHandle, broker_settings: KafkaSettings, store: Store) -> None:
+    topic = kafka.create_topic()
+    publish(kafka, [make(("n", b"%d" % n)) for n in range(9_000)], topic)
+    stop = Event()
+    first = ingest(store, broker_settings, [topic], Context(), stop=stop, on_progress=lambda _read, _due: stop.set())[0]
+    assert 0 < first.added < 9_000
+    assert ingest(store, broker_settings, [topic], Context())[0].added == 9_000 - first.added
