@@ -18,9 +18,14 @@ from atom_console.errors import CheckError, InputError, PartialError
 @json_option
 @pass_context
 def import_(cli: CliContext, files: tuple[Path, ...]) -> None:
-    """Take in spill files, or directories of them, each record exactly once; the files stay where they are."""
+    """Take in spill files (or directories of them), JSON Lines and Parquet of `dlq export`; each record exactly once.
+
+    The files stay where they are. Parts that cannot be read are named with their place, the rest is taken in: exit 3.
+    """
+    from atom_console.dlq.transfer import import_path
+
     with open_store(cli, "import") as store:
-        reports = [report for path in files for report in store.import_path(path)]
+        reports = [report for path in files for report in import_path(store, path)]
     faults = [(report.path, fault) for report in reports for fault in report.faults]
     if cli.json:
         print_json(
