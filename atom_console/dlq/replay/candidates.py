@@ -1,0 +1,111 @@
+"""The records that a plan is about, with what decides whether each may be sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from atom_console.dlq.filters import Filter
+from atom_console.dlq.walk import Walk
+
+if TYPE_CHECKING:
+    import apsw
+
+ChainKey = tuple[str, int]
+
+
+class Hold(StrEnum):
+    """Why a record stays behind."""
+
+    NOT_READY = "not_ready"
+    NO_PAYLOAD = "no_payload"
+    TOO_LARGE = "too_large"
+    SUPERSEDED = "superseded"
+    BLOCKED = "blocked"
+
+
+class Candidate:
+    """One record that matches. Times are Unix milliseconds."""
+
+    __slots__ = (
+        "attempts",
+        "captured_at",
+        "chain",
+        "cluster_id",
+        "fingerprint",
+        "hold",
+        "maybe_persisted",
+        "order_time",
+        "orig_partition",
+        "orig_timestamp",
+        "payload_kind",
+        "rev",
+        "seq",
+        "size_bytes",
+        "state",
+        "tenant_id",
+        "topic",
+    )
+
+    def __init__(self, row: tuple[Any, ...], cohort: tuple[str, str | None, str | None, str | None]) -> None:
+        (
+            self.seq, self.state, self.rev, self.size_bytes, self.payload_kind, self.maybe_persisted, self.attempts,
+            self.orig_partition, self.orig_timestamp, self.captured_at, key_hash, event_ts,
+        ) = row  # fmt: skip
+        self.fingerprint, self.topic, self.tenant_id, self.cluster_id = cohort
+        self.chain: ChainKey | None = None if key_hash is None or self.topic is None else (self.topic, key_hash)
+        self.order_time: int = self.captured_at * 1_000_000 if event_ts is None else event_ts
+        self.hold: Hold | None = None
+
+
+_COLUMNS: Final = (
+    "r.cohort, r.seq, r.state, r.rev, r.size_bytes, r.payload_kind, r.maybe_persisted, r.attempts, r.orig_partition,"
+    " r.orig_timestamp, r.captured_at, r.key_hash, r.event_ts"
+)
+
+
+def load_candidates(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> list[Candidate]:
+    """The records, in order of arrival."""
+    if isinstance(wanted, Filter):
+        seqs: Iterable[int] = Walk(conn, wanted, "oldest").seqs(None)
+    else:
+        seqs = sorted(set(wanted))
+    cohorts: Mapping[Any, Any] = {
+        row[0]: row[1:] for row in conn.execute("SELECT id, fingerprint, dest_topic, tenant_id, cluster_id FROM cohort")
+    }
+    query = f"SELECT {_COLUMNS} FROM json_each(?) j JOIN record r ON r.seq = j.value ORDER BY j.key"  # noqa: S608 -- our own constants
+    found: Any = conn.execute(query, (json.dumps(list(seqs)),))
+    return [Candidate(row[1:], cohorts[row[0]]) for row in found]
+
+
+def newest_by_key(conn: apsw.Connection, records: Iterable[Candidate]) -> dict[ChainKey, int]:
+    """(topic, key) → the newest event time, nanoseconds, of what this store knows to be on the topic."""
+    wanted = {record.chain for record in records}
+    query = (
+        "SELECT c.dest_topic, r.key_hash, max(coalesce(r.event_ts, r.captured_at * 1000000)) FROM record r"
+        " JOIN cohort c ON c.id = r.cohort WHERE r.state = 'replayed' AND r.key_hash IS NOT NULL GROUP BY 1, 2"
+    )
+    found: Any = conn.execute(query)
+    return {(topic, key): newest for topic, key, newest in found if (topic, key) in wanted}
+
+
+def unresolved_before(conn: apsw.Connection, records: Sequence[Candidate]) -> set[int]:
+    """`seq` of records that have an earlier one of their key outside of the plan, which has not arrived."""
+    planned = {record.seq for record in records}
+    wanted = {record.chain for record in records}
+    last = max(planned, default=0)
+    query = (
+        "SELECT r.seq, c.dest_topic, r.key_hash FROM record r JOIN cohort c ON c.id = r.cohort WHERE r.seq < ?"
+        " AND r.key_hash IS NOT NULL AND r.state NOT IN ('replayed', 'discarded')"
+    )
+    earliest: dict[ChainKey, int] = {}
+    found: Any = conn.execute(query, (last,))
+    for seq, topic, key in found:
+        chain = (topic, key)
+        if seq not in planned and chain in wanted and seq < earliest.get(chain, last + 1):
+            earliest[chain] = seq
+    return {
+        record.seq for record in records if record.chain is not None and earliest.get(record.chain, last) < record.seq
+    }

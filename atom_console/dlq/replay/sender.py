@@ -1,0 +1,118 @@
+"""The producer of a replay: its own, so that live traffic cannot starve it, with one request in flight a broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from atom_console.dlq.replay import failpoints
+from atom_console.kafka.client_config import producer_config
+from atom_console.kafka.client_log import CLIENT_LOG
+
+if TYPE_CHECKING:
+    from atom_console.config import KafkaSettings
+    from atom_console.dlq.replay.items import Item
+    from atom_console.dlq.replay.targets import Targets
+
+_BATCH_BYTES: Final = 1_000_000
+_BATCH_OVERHEAD: Final = 512
+_QUEUE: Final = 500_000
+
+
+class Sender:
+    """Produces items and collects their reports. For one thread.
+
+    Attributes:
+        done: items that were reported since the caller last emptied it; `error` is None where the broker has it.
+        in_flight: items without a report.
+        fatal: why this producer can send nothing more, or None.
+        throttled_until: `time.monotonic` until which the broker asked us to wait.
+
+    Args:
+        kafka: how to connect; partitioner and compression as live traffic has them.
+        targets: the topics, whose limits the batches must stay below.
+    """
+
+    def __init__(self, kafka: KafkaSettings, targets: Targets) -> None:
+        self.done: list[Item] = []
+        self.in_flight = 0
+        self.fatal: KafkaError | None = None
+        self.throttled_until = 0.0
+        self.heard_at = time.monotonic()
+        ours = _ours(kafka, targets) | {"error_cb": self._on_error, "throttle_cb": self._on_throttle}
+        self._producer: Producer = Producer(producer_config(kafka) | ours, logger=CLIENT_LOG)
+        self._produce: Callable[..., None] = self._producer.produce
+
+    def send(self, item: Item) -> bool:
+        """Hand one item over. False: no room now, poll first. A refusal by the client itself is a report."""
+
+        def reported(error: KafkaError | None, message: Any, item: Item = item) -> None:
+            self.in_flight -= 1
+            if error is None:
+                item.partition, item.offset = message.partition(), message.offset()
+            else:
+                item.error = error
+                item.reported = True
+            self.done.append(item)
+
+        item.sent_at = time.monotonic()
+        try:
+            self._produce(
+                item.topic, item.value, item.key, item.target, reported, timestamp=item.timestamp, headers=item.headers
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            item.error = error.args[0]
+            self.done.append(item)
+            return True
+        self.in_flight += 1
+        if failpoints.ARMED:
+            failpoints.reach("mid_produce")
+        return True
+
+    def poll(self, wait_s: float) -> None:
+        """Serve reports; waits for the first one at most `wait_s`."""
+        self._producer.poll(wait_s)
+        if self.done:
+            self.heard_at = time.monotonic()
+
+    def give_up(self, wait_s: float = 1.0) -> None:
+        """Purge queue and flight and collect the last reports; what has none is unknown."""
+        self._producer.purge()
+        end = time.monotonic() + wait_s
+        while self.in_flight and time.monotonic() < end:
+            self._producer.poll(0.05)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self.fatal = error
+
+    def _on_throttle(self, event: Any) -> None:
+        self.throttled_until = time.monotonic() + event.throttle_time
+        self.heard_at = time.monotonic()
+
+
+def _ours(kafka: KafkaSettings, targets: Targets) -> dict[str, Any]:
+    """What the promises of a replay rest on, whatever live traffic is set to."""
+    smallest, largest = targets.smallest_limit, targets.largest_limit
+    batch = _BATCH_BYTES if smallest is None else max(1, min(_BATCH_BYTES, smallest - _BATCH_OVERHEAD))
+    return {
+        "enable.idempotence": True,
+        "acks": "all",
+        "max.in.flight": 1,
+        # No time-out: as long as the run lives, no outcome becomes unknown. A stall is the breaker's business.
+        "message.timeout.ms": 0,
+        "linger.ms": 0.1,
+        # A batch beyond the topic's limit fails whole, small records and all.
+        "batch.size": batch,
+        "message.max.bytes": max(kafka.message_max_bytes, largest or 0, 1000),
+        "queue.buffering.max.messages": _QUEUE,
+        "queue.buffering.max.kbytes": 1_048_576,
+        "reconnect.backoff.max.ms": 1000,
+        "retries": 2_147_483_647,
+        "statistics.interval.ms": 0,
+    }
