@@ -109,6 +109,10 @@ class Demo:
 
 
 def story(scale: float = 1.0) -> tuple[Fault, ...]:
-    """The faults of the demonstration: about one every five seconds, the outage at 20 s for 8 s, all times scaled."""
+    """The faults of the demonstration: about one every five seconds, the outage at 20 s for 8 s, all times scaled.
+
+    The outage always outlasts the time-out of an event, so that there is something to see.
+    """
+    outage_s = max(8.0 * scale, _MESSAGE_TIMEOUT_MS / 1000 + 1.0)
     times_s = {"rejected": 5.0, "oversize": 10.0, "forbidden": 15.0, "outage": 20.0}
-    return tuple(replace(fault, at_s=times_s[fault.name] * scale) for fault in script(outage_s=8.0 * scale))
+    return tuple(replace(fault, at_s=times_s[fault.name] * scale) for fault in script(outage_s=outage_s))

@@ -88,7 +88,7 @@ def run_tour(seconds: float, say: Say, stopped: Callable[[], bool] = lambda: Fal
 
 
 def _until(demo: Demo, seconds: float, say: Say, stopped: Callable[[], bool], seen: set[str]) -> Iterator[Chunk]:
-    """The workload until its time is over, telling what happens and noting each event's id."""
+    """The workload until its time and every fault are over, telling what happens and noting each event's id."""
     end_s = time.monotonic() + seconds
     told = ""
     for chunk in demo.chunks():
@@ -97,7 +97,7 @@ def _until(demo: Demo, seconds: float, say: Say, stopped: Callable[[], bool], se
             say(told)
         seen.update(event_id for value in chunk.payloads if (event_id := peek(value).event_id) is not None)
         yield chunk
-        if stopped() or time.monotonic() >= end_s:
+        if stopped() or (time.monotonic() >= end_s and demo.script.finished):
             return
 
 
