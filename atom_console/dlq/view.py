@@ -8,7 +8,7 @@ from typing import Any
 
 from atom_console.dlq.fingerprint import normalised
 from atom_console.dlq.headers import Headers
-from atom_console.dlq.record import RecordDetail
+from atom_console.dlq.record import Origin, RecordDetail
 from atom_console.events import DecodeError, decode
 from atom_console.events.jsonl import to_json
 from atom_console.events.masking import hidden
@@ -62,8 +62,8 @@ class View:
     Attributes:
         shown: its payload.
         value: the payload's bytes, or None where they are hidden (or null: see the record).
-        message: what failed. Where the record is masked, without the numbers and quoted texts in it, as messages of
-            other systems quote the payload.
+        message: what failed. Where the record is masked, without the numbers and quoted texts in it; hidden where
+            another system wrote it.
         stack: the stack trace, or None where there is none or it is hidden.
         dlq_headers: the headers of the dead letter; empty where they are hidden.
     """
@@ -83,7 +83,14 @@ def view(record: RecordDetail, clearance: int, *, reveal: bool = False) -> View:
     return View(
         shown=shown,
         value=value if whole else None,
-        message=record.err_message if whole else normalised(record.err_message),
+        message=record.err_message if whole else _masked_message(record),
         stack=record.err_stack if whole else None,
         dlq_headers=record.dlq_headers if whole else (),
     )
+
+
+def _masked_message(record: RecordDetail) -> str:
+    """Our own messages and the broker's name codes and fields; those of other systems may quote the payload."""
+    if record.row.origin == Origin.LOCAL:
+        return normalised(record.err_message)
+    return "(hidden: a message of another system may quote the payload)"
