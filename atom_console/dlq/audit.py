@@ -12,15 +12,18 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     import apsw
 
 GENESIS: Final = bytes(32)
+
+# An encoder made once: `json.dumps` with other separators makes one a call, which halves the speed of `verify`.
+_compact: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,7 @@ def _actor(pid: int) -> Actor:
 
 def row_hash(previous: bytes, row: AuditRow) -> bytes:
     """The hash that seals `row` after `previous`."""
-    text = json.dumps(row, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(previous + text.encode("ascii")).digest()
+    return hashlib.sha256(previous + _compact(row).encode("ascii")).digest()
 
 
 def append(
@@ -134,11 +136,7 @@ class ChainReport:
 def verify(conn: apsw.Connection) -> ChainReport:
     """Walk the chain from its beginning: numbers without a gap, every hash recomputed."""
     previous, expected = GENESIS, 1
-    query = (
-        "SELECT seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, first_seq, last_seq,"
-        " lower(hex(before_sha)), lower(hex(after_sha)), reason, prev_hash, hash FROM audit ORDER BY seq"
-    )
-    for values in conn.execute(query):
+    for values in _rows(conn):
         number = values[0]
         if number != expected:
             why = f"row {expected} is missing: the next one is {number}"
@@ -146,8 +144,27 @@ def verify(conn: apsw.Connection) -> ChainReport:
         if values[15] != previous:
             why = f"row {number} does not continue row {number - 1}: one of them was changed"
             return ChainReport(expected - 1, False, number, why, previous)
-        if row_hash(previous, AuditRow(*values[:15])) != values[16]:
+        text = _compact(values[:15])
+        if hashlib.sha256(previous + text.encode("ascii")).digest() != values[16]:
             return ChainReport(expected - 1, False, number, f"row {number} was changed", previous)
         previous = values[16]
         expected += 1
     return ChainReport(expected - 1, True, None, "", previous)
+
+
+def export(conn: apsw.Connection) -> Iterator[dict[str, Any]]:
+    """Every row as a mapping, in order, with `prev_hash` and `hash` (hexadecimal).
+
+    The hash of a row is SHA-256 over the 32 bytes of `prev_hash` and the other values as a compact JSON array.
+    """
+    for values in _rows(conn):
+        row: dict[str, Any] = AuditRow(*values[:15])._asdict()
+        yield row | {"prev_hash": values[15].hex(), "hash": values[16].hex()}
+
+
+def _rows(conn: apsw.Connection) -> Iterator[Any]:
+    query = (
+        "SELECT seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, first_seq, last_seq,"
+        " lower(hex(before_sha)), lower(hex(after_sha)), reason, prev_hash, hash FROM audit ORDER BY seq"
+    )
+    return iter(conn.execute(query))

@@ -51,7 +51,7 @@ def check(conn: apsw.Connection, *, payloads: bool = True) -> CheckReport:
     """Check the whole store, in one read transaction of `conn`.
 
     Args:
-        payloads: compute every checksum again, which reads every byte (about 1 GB/s).
+        payloads: compute every checksum again, which reads every byte.
     """
     findings: list[Finding] = []
     seen = records = rows = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -100,7 +100,7 @@ def transition(
         return 0
     if not reason.strip():
         raise IllegalTransitionError("a change of state needs a reason", next_step="Give one sentence with --reason.")
-    held = dict(_held(conn, except_window=window_id))
+    held = held_by_windows(conn, except_window=window_id)
     before: list[tuple[object, ...]] = []
     after: list[tuple[object, ...]] = []
     for seq, version in changes:
@@ -193,9 +193,8 @@ def unpack_seqs(blob: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(blob) // 8}q", blob)
 
 
-def _held(conn: apsw.Connection, *, except_window: int | None) -> Iterator[tuple[int, int]]:
-    """(seq, run) of every record in an open replay window."""
+def held_by_windows(conn: apsw.Connection, *, except_window: int | None = None) -> dict[int, int]:
+    """`seq` → run of every record in an open replay window."""
     query = "SELECT run_id, seqs FROM replay_window WHERE closed_at IS NULL AND id IS NOT ?"
-    for run_id, blob in conn.execute(query, (except_window,)):
-        for seq in unpack_seqs(blob):
-            yield seq, run_id
+    windows: Any = conn.execute(query, (except_window,))
+    return {seq: run_id for run_id, blob in windows for seq in unpack_seqs(blob)}

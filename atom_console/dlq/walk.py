@@ -31,23 +31,32 @@ class Walk:
         self._conn, self._wanted = conn, wanted
         self._newest = order == "newest"
         self._by_id = bool(wanted.ids or wanted.keys or wanted.event_ids)
-        self._buckets = self._find_buckets()
+        where, values = wanted.cohort_where()
+        if wanted.states:
+            where += f" AND t.state IN ({','.join('?' * len(wanted.states))})"
+            values += wanted.states
+        self._choosy = bool(values)  # without a condition on cohort or state every bucket matches
+        self._buckets = self._find_buckets(where, values) if self._choosy else []
         self._matched = sum(n for _, _, n in self._buckets)
 
     def total(self) -> int | None:
         """How many match, where the counters can tell."""
         timed = self._wanted.since is not None or self._wanted.until is not None
-        return None if self._by_id or timed else self._matched
+        if self._by_id or timed:
+            return None
+        if self._choosy:
+            return self._matched
+        return int(self._conn.execute("SELECT coalesce(sum(n), 0) FROM tally").get)
 
     def seqs(self, after: int | None) -> Iterable[int]:
         """`seq` of the matching records beyond `after`, as lazily as the filter allows."""
         low, high = self._bounds(after)
-        if not self._buckets or low > high:
+        if low > high or (self._choosy and not self._buckets):
             return ()
         if self._by_id:
             return self._named(low, high)
-        if self._wanted == EVERYTHING:
-            return self._column("SELECT seq FROM record WHERE seq BETWEEN ? AND ?", (low, high), "seq")
+        if not self._choosy:
+            return self._timed("SELECT seq FROM record WHERE seq BETWEEN ? AND ?", (low, high))
         if len(self._buckets) <= _FEW_BUCKETS:
             streams = [self._bucket(cohort, state, low, high) for cohort, state, _ in self._buckets]
             return heapq.merge(*streams, reverse=self._newest)
@@ -58,11 +67,7 @@ class Walk:
             "SELECT seq, cohort, state, captured_at FROM record WHERE seq BETWEEN ? AND ?", (low, high)
         )
 
-    def _find_buckets(self) -> list[tuple[int, str, int]]:
-        where, values = self._wanted.cohort_where()
-        if self._wanted.states:
-            where += f" AND t.state IN ({','.join('?' * len(self._wanted.states))})"
-            values += self._wanted.states
+    def _find_buckets(self, where: str, values: list[object]) -> list[tuple[int, str, int]]:
         query = f"SELECT c.id, t.state, t.n FROM cohort c JOIN tally t ON t.cohort = c.id WHERE t.n > 0 AND {where}"  # noqa: S608 -- our own text, values are bound
         return [(c, state, n) for c, state, n in self._conn.execute(query, values)]
 
@@ -82,16 +87,17 @@ class Walk:
         return low, high
 
     def _bucket(self, cohort: int, state: str, low: int, high: int) -> Iterator[int]:
+        query = "SELECT seq FROM record WHERE cohort = ? AND state = ? AND seq BETWEEN ? AND ?"
+        return self._timed(query, (cohort, state, low, high))
+
+    def _timed(self, query: str, values: tuple[object, ...]) -> Iterator[int]:
+        """`seq` of the rows of `query` that lie in the times asked for."""
         since, until = self._wanted.since, self._wanted.until
-        if since is None and until is None:
-            query = "SELECT seq FROM record WHERE cohort = ? AND state = ? AND seq BETWEEN ? AND ?"
-            return self._column(query, (cohort, state, low, high), "seq")
-        query = (
-            "SELECT seq FROM record WHERE cohort = ? AND state = ? AND seq BETWEEN ? AND ?"
-            " AND captured_at >= ? AND captured_at < ?"
-        )
-        times = (since or 0, (1 << 62) if until is None else until)
-        return self._column(query, (cohort, state, low, high, *times), "seq")
+        if since is not None or until is not None:
+            query += " AND captured_at >= ? AND captured_at < ?"
+            values += (since or 0, (1 << 62) if until is None else until)
+        for (seq,) in self._ordered(query, values, "seq"):
+            yield seq
 
     def _named(self, low: int, high: int) -> Iterator[int]:
         """By record id, or by key and event id: first through one of them, then the rest of the filter."""
@@ -120,7 +126,7 @@ class Walk:
         buckets = {(cohort, state) for cohort, state, _ in self._buckets}
         ids, keys, events = frozenset(map(id_bytes, w.ids)), frozenset(map(key_hash, w.keys)), frozenset(w.event_ids)
         for seq, cohort, state, at, *rest in self._ordered(query, values, by):
-            if (cohort, state) not in buckets or not self._in_time(at):
+            if (self._choosy and (cohort, state) not in buckets) or not self._in_time(at):
                 continue
             if rest:
                 record_id, key, event_id = rest
@@ -137,10 +143,6 @@ class Walk:
     def _in_time(self, at: int) -> bool:
         w = self._wanted
         return (w.since is None or at >= w.since) and (w.until is None or at < w.until)
-
-    def _column(self, query: str, values: tuple[object, ...], by: str) -> Iterator[int]:
-        for (seq,) in self._ordered(query, values, by):
-            yield seq
 
     def _ordered(self, query: str, values: tuple[object, ...], by: str) -> Iterator[tuple[Any, ...]]:
         direction = "DESC" if self._newest else "ASC"
