@@ -15,7 +15,7 @@ WIDGETS = {"inputs.py": {"Input"}}
 
 SEGMENTS = {"painting.py"}
 CONTENT = {"palette.py"}
-NOTIFY = {"app.py"}
+NOTIFY = {"frame.py"}
 ATTRIBUTES = {"border_title", "border_subtitle", "tooltip", "sub_title"}
 CALLS = {"print", "from_markup", "render_markup", "update_cell", "add_row", "write_control", "bell_text"}
 
