@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from atom_console.pki.issuing import Order
+    from atom_console.pki.passphrase import Passphrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,93 @@ class IngestTopics(Command):
     """Read dead letters that others left on these topics into the store."""
 
     topics: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateCommand(Command):
+    """What is asked of the certificate authority; a passphrase None is that of the settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadProfiles(CertificateCommand):
+    """The certificate profiles by name, for a form that checks while one types."""
+
+    changes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowCertificate(CertificateCommand):
+    """Everything about one certificate, with all its versions."""
+
+    changes: ClassVar[bool] = False
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyCertificate(CertificateCommand):
+    """Every fault by name; with `against` (`host:port`) of the peer, too, which is then asked."""
+
+    changes: ClassVar[bool] = False
+    name: str
+    against: str | None = None
+    transport: Literal["kafka", "flight"] = "kafka"
+    passphrase: Passphrase | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowSnippet(CertificateCommand):
+    """Ready configuration for one who uses a certificate: `form` is one of `pki.snippets.FORMS`."""
+
+    changes: ClassVar[bool] = False
+    name: str
+    form: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCertificate(CertificateCommand):
+    """Issue one leaf."""
+
+    order: Order
+    passphrase: Passphrase | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewCertificates(CertificateCommand):
+    """Issue successors with new keys; the old pairs stay valid."""
+
+    names: Sequence[str]
+    passphrase: Passphrase | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRotation(CertificateCommand):
+    """What the next step of replacing the CA would do, and whether it may."""
+
+    changes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateCa(CertificateCommand):
+    """Do the step whose plan was shown; refused where another step is next by now. The flags are `pki.rotation`'s."""
+
+    step: int
+    keep_root: bool = False
+    distributed: bool = False
+    peers_switched: bool = False
+    passphrase: Passphrase | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportCertificate(CertificateCommand):
+    """Write PEM files, or PKCS#12 stores under `password`; files that are there are kept unless `replace`."""
+
+    name: str
+    form: Literal["pem", "pkcs12"]
+    directory: Path
+    with_key: bool = False
+    password: Passphrase | None = None
+    replace: bool = False
+    passphrase: Passphrase | None = None
 
 
 @dataclass(frozen=True, slots=True)

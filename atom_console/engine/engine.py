@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 from atom_console.config import paths
 from atom_console.dlq.reader import Reader
 from atom_console.engine import sections, sources
+from atom_console.engine.certificate_desk import CertificateDesk
 from atom_console.engine.certificate_watch import TICK_S as CERTIFICATES_TICK_S
-from atom_console.engine.certificate_watch import read_certificates
+from atom_console.engine.certificate_watch import InventoryFacts, read_inventory
 from atom_console.engine.cluster_watch import TICK_S as CLUSTER_TICK_S
 from atom_console.engine.cluster_watch import ClusterFacts, ClusterWatch
 from atom_console.engine.commands import (
+    CertificateCommand,
     Command,
     PaceWorkload,
     PublishEvent,
@@ -31,7 +33,7 @@ from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
-from atom_console.engine.snapshot import CertificateRow, EngineSnapshot, ProducerSection
+from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
 from atom_console.engine.wire import WireMeter
 from atom_console.engine.workload import WorkloadRunner
 from atom_console.errors import AtomError, InputError, RefusedError
@@ -78,9 +80,10 @@ class Engine:
         self._cluster: Poller[ClusterFacts] = Poller(
             "cluster-watch", cluster_watch.read, CLUSTER_TICK_S, cluster_watch.close
         )
-        self._certificates: Poller[tuple[CertificateRow, ...]] = Poller(
-            "certificate-watch", lambda: read_certificates(loaded.settings), CERTIFICATES_TICK_S
+        self._certificates: Poller[InventoryFacts] = Poller(
+            "certificate-watch", lambda: read_inventory(loaded.settings), CERTIFICATES_TICK_S
         )
+        self._authority = CertificateDesk(loaded.settings)
 
     @property
     def dead_letters(self) -> Reader:
@@ -145,6 +148,8 @@ class Engine:
                 return _receipt(f"Started {command.path.name}.")
             case PaceWorkload():
                 return self._pace(command)
+            case CertificateCommand():
+                return self._certify(command)
             case _:
                 raise InputError(f"this version does not know the command {type(command).__name__}")
 
@@ -219,6 +224,13 @@ class Engine:
         if after.captured > before.captured:
             return _receipt(f"Kept the event for {topic} in the dead letter queue: it was not delivered.", ok=False)
         return _receipt(f"Sent one event to {topic}; the broker acknowledged it.")
+
+    def _certify(self, command: CertificateCommand) -> Receipt:
+        try:
+            return self._authority.do(command)
+        finally:
+            if command.changes:
+                self._certificates.refresh()
 
     def _pace(self, command: PaceWorkload) -> Receipt:
         match command.action:

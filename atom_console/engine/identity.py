@@ -9,6 +9,7 @@ from atom_console.errors import InputError
 
 if TYPE_CHECKING:
     from atom_console.config import Settings
+    from atom_console.pki.passphrase import Passphrase, PassphraseSource
 
 _WITH_TLS = {"plaintext": "ssl", "sasl_plaintext": "sasl_ssl"}
 
@@ -43,3 +44,13 @@ def with_kafka_identity(settings: Settings) -> Settings:
         "security_protocol": _WITH_TLS.get(kafka.security_protocol, kafka.security_protocol),
     }
     return settings.model_copy(update={"kafka": kafka.model_copy(update=files)})
+
+
+def passphrase_source(settings: Settings, given: Passphrase | None = None) -> PassphraseSource:
+    """The passphrase that was given, else that of the settings; never a prompt, for nobody may see it."""
+    from atom_console.pki.passphrase import choose, fixed
+
+    if given is not None:
+        return fixed(given)
+    value = settings.pki.passphrase.get_secret_value() if settings.pki.passphrase else None
+    return choose(value=value, file=None if value else settings.pki.passphrase_file, prompt=False)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from atom_console.dlq.errors import StoreDamagedError, StoreVersionError
 from atom_console.dlq.health import Health, HealthState
+from atom_console.engine.certificate_watch import InventoryFacts
 from atom_console.engine.cluster_watch import ClusterFacts
 from atom_console.engine.dlq_watch import StoreFacts
 from atom_console.engine.poller import Reading
 from atom_console.engine.snapshot import (
-    CertificateRow,
     CertificateSection,
     ClusterSection,
     Connection,
@@ -180,12 +180,17 @@ def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) 
     )
 
 
-def certificate_section(reading: Reading[tuple[CertificateRow, ...]], now_s: float) -> CertificateSection:
+def certificate_section(reading: Reading[InventoryFacts], now_s: float) -> CertificateSection:
     """The inventory; the last rows stay while it cannot be read."""
-    error = reading.error
+    error, facts = reading.error, reading.value or InventoryFacts()
     return CertificateSection(
         age_s=reading.age_s(now_s),
-        rows=reading.value or (),
+        rows=facts.rows,
+        directory=facts.directory,
+        issuer=facts.issuer,
+        root_key_here=facts.root_key_here,
+        rotation_step=facts.rotation_step,
+        passphrase_set=facts.passphrase_set,
         detail=None if error is None else error.what,
         next_step=None if error is None else error.next_step,
     )

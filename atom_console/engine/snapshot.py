@@ -184,21 +184,43 @@ class FlightSection:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRow:
-    """One certificate in our inventory; `status` is a word such as `ok`, `renew now`, `expired`."""
+    """One certificate in our inventory; `status` is a word such as `ok`, `renew now`, `expired`.
+
+    Attributes:
+        left: the share of its life that is left, 1 new, 0 or less expired; None where not known.
+        kind: `root`, `intermediate` or `leaf`.
+        names: its subject alternative names.
+    """
 
     name: str
     profile: str
     days_left: float | None
     status: str
     used_by: str | None = None
+    left: float | None = None
+    kind: str = "leaf"
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSection:
-    """The inventory, soonest expiry first."""
+    """The inventory, soonest expiry first.
+
+    Attributes:
+        directory: where it is.
+        issuer: the CA that signs now; None where there is none.
+        root_key_here: whether the root's key is on this host; None where there is no root.
+        rotation_step: the step of a CA rotation that was done last; None where none is under way.
+        passphrase_set: whether the settings say where the passphrase of the CA keys is.
+    """
 
     age_s: float | None = None
     rows: tuple[CertificateRow, ...] = ()
+    directory: str | None = None
+    issuer: str | None = None
+    root_key_here: bool | None = None
+    rotation_step: int | None = None
+    passphrase_set: bool = False
     detail: str | None = None
     next_step: str | None = None
 
