@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -63,6 +63,11 @@ class Reader:
         with self._reading() as conn:
             seqs = islice(Walk(conn, wanted, "oldest").seqs(None), limit)
             return [(seq, conn.execute("SELECT version FROM record WHERE seq = ?", (seq,)).get) for seq in seqs]
+
+    def rows(self, seqs: Iterable[int]) -> tuple[RecordRow, ...]:
+        """The rows of these numbers, in that order; those that are gone by now are left out."""
+        with self._reading() as conn:
+            return _rows(conn, list(seqs))
 
     def groups(self, wanted: Filter = EVERYTHING) -> tuple[Group, ...]:
         """Matching records by fingerprint, the most numerous first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from atom_console.dlq.filters import Filter
     from atom_console.dlq.reader import Reader
-    from atom_console.dlq.record import NewRecord, RecordDetail
+    from atom_console.dlq.record import NewRecord, RecordDetail, RecordRow
     from atom_console.dlq.store import Store
 
 Form = Literal["jsonl", "parquet", "spill"]
@@ -55,7 +55,7 @@ def form_of(path: Path) -> Form | None:
 
 def export(
     reader: Reader,
-    wanted: Filter,
+    wanted: Filter | Sequence[int],
     path: Path,
     form: Form,
     *,
@@ -66,6 +66,7 @@ def export(
     """Write the matching records, oldest first, into a new file: complete, or not there at all.
 
     Args:
+        wanted: a filter, or the frozen numbers (`RecordRow.seq`) that an operator marked.
         clearance: access bits of the operator; what is hidden from them is left out.
         reveal: leave nothing out; the caller puts it into the audit first (`audit_reveal`).
 
@@ -134,14 +135,23 @@ def import_path(store: Store, path: Path) -> list[ImportReport]:
     return [spool.run(spool.import_file(file, _into(store))) for file in spool.files_of(path)]
 
 
-def _records(reader: Reader, wanted: Filter) -> Iterator[RecordDetail]:
+def _records(reader: Reader, wanted: Filter | Sequence[int]) -> Iterator[RecordDetail]:
+    for row in _marked(reader, wanted) if not isinstance(wanted, Filter) else _matching(reader, wanted):
+        record = reader.record(row.id)
+        if record is not None:
+            yield record
+
+
+def _marked(reader: Reader, seqs: Sequence[int]) -> Iterator[RecordRow]:
+    for start in range(0, len(seqs), _PAGE):
+        yield from reader.rows(seqs[start : start + _PAGE])
+
+
+def _matching(reader: Reader, wanted: Filter) -> Iterator[RecordRow]:
     cursor: str | None = None
     while True:
         page = reader.page(wanted, limit=_PAGE, cursor=cursor, order="oldest")
-        for row in page.records:
-            record = reader.record(row.id)
-            if record is not None:
-                yield record
+        yield from page.records
         cursor = page.next
         if cursor is None:
             return

@@ -55,7 +55,12 @@ class PaceWorkload(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportRecords(Command):
+class DeadLetterCommand(Command):
+    """Base of what is done with dead letters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRecords(DeadLetterCommand):
     """Write dead letters to a file; it is masked as the screen is, unless the profile's clearance allows more."""
 
     changes: ClassVar[bool] = False
@@ -65,7 +70,7 @@ class ExportRecords(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeState(Command):
+class ChangeState(DeadLetterCommand):
     """Release, quarantine, discard or restore dead letters by their frozen numbers, with the reason for the audit."""
 
     action: Literal["release", "quarantine", "discard", "restore"]
@@ -74,7 +79,7 @@ class ChangeState(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanReplay(Command):
+class PlanReplay(DeadLetterCommand):
     """Make the dry run for these records; nothing is sent."""
 
     seqs: Sequence[int]
@@ -82,7 +87,7 @@ class PlanReplay(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartReplay(Command):
+class StartReplay(DeadLetterCommand):
     """Run a stored plan; `confirmed` is the number of events that the operator typed or agreed to."""
 
     run_id: str
@@ -90,7 +95,7 @@ class StartReplay(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlReplay(Command):
+class ControlReplay(DeadLetterCommand):
     """Pause, resume or cancel a run; what was sent stays sent."""
 
     run_id: str
@@ -98,14 +103,14 @@ class ControlReplay(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckUnknown(Command):
+class CheckUnknown(DeadLetterCommand):
     """Look on the broker for records whose outcome is not known; nothing is sent again."""
 
     seqs: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IngestTopics(Command):
+class IngestTopics(DeadLetterCommand):
     """Read dead letters that others left on these topics into the store."""
 
     topics: Sequence[str]

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from atom_console.dlq.place import Place
 from atom_console.dlq.reader import Reader
 from atom_console.dlq.record import Group, Stats
+from atom_console.dlq.replay.reading import reading
+from atom_console.dlq.replay.runs import RunProgress, progress_of, read_runs
 from atom_console.engine.last_look import LastLook
 from atom_console.engine.snapshot import GroupRow
 
@@ -18,6 +21,7 @@ TICK_S: Final = 0.5
 _FULL_READ_S: Final = 5.0
 _TREND_MINUTES: Final = 40
 _HISTORY: Final = 120
+_LAST_RUNS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,14 @@ class StoreFacts:
     groups: tuple[GroupRow, ...]
     growth: tuple[float, ...]
     last_at_ms: int | None
+    runs: tuple[RunProgress, ...]
 
 
 class StoreWatch:
     """For one thread: `read` looks at the store, and again at all of it only when another connection has committed."""
 
     def __init__(self, directory: Path, last_look: LastLook) -> None:
+        self._directory = directory
         self._reader = Reader(directory)
         self._last_look = last_look
         self._counter: int | None = None
@@ -60,6 +66,7 @@ class StoreWatch:
             groups=tuple(_row(group, trend, self._last_look) for group in found),
             growth=tuple(self._growth),
             last_at_ms=max((group.last_seen for group in found), default=None),
+            runs=_runs(self._directory),
         )
         return self._facts
 
@@ -68,6 +75,14 @@ class StoreWatch:
         if self._facts is not None:
             self._last_look.save({group.fingerprint: group.count for group in self._facts.groups})
         self._reader.close()
+
+
+def _runs(directory: Path) -> tuple[RunProgress, ...]:
+    """The last replay runs, newest first, whoever ran them."""
+    if not Place(directory).database.exists():
+        return ()
+    with reading(directory) as conn:
+        return tuple(progress_of(run) for run in read_runs(conn, limit=_LAST_RUNS))
 
 
 def _row(group: Group, trend: Mapping[str, list[int]], last_look: LastLook) -> GroupRow:

@@ -19,12 +19,14 @@ from atom_console.engine.cluster_watch import ClusterFacts, ClusterWatch
 from atom_console.engine.commands import (
     CertificateCommand,
     Command,
+    DeadLetterCommand,
     PaceWorkload,
     PublishEvent,
     Receipt,
     Refresh,
     StartWorkload,
 )
+from atom_console.engine.dead_letter_desk import DeadLetterDesk
 from atom_console.engine.dlq_watch import TICK_S as STORE_TICK_S
 from atom_console.engine.dlq_watch import StoreFacts, StoreWatch
 from atom_console.engine.feed import envelope
@@ -74,6 +76,9 @@ class Engine:
         self._ending = Lock()
         directory = paths.dlq_dir(self._settings)
         self._reader = Reader(directory)
+        self._dead_letter_desk = DeadLetterDesk(
+            self._settings, self._reader, lambda: self._open().store, self._receipts.append
+        )
         store_watch = StoreWatch(directory, LastLook(directory))
         self._store: Poller[StoreFacts] = Poller("store-watch", store_watch.read, STORE_TICK_S, store_watch.close)
         cluster_watch = ClusterWatch(self._settings.kafka)
@@ -120,6 +125,7 @@ class Engine:
                 now_s,
                 int(self._settings.dlq.max_bytes),
             ),
+            replay=sections.replay_section(self._store.reading, self._dead_letter_desk.active, now_s),
             cluster=sections.cluster_section(self._cluster.reading, self._settings.kafka.bootstrap_servers, now_s),
             certificates=sections.certificate_section(self._certificates.reading, now_s),
             workload=self._workload.section(),
@@ -150,6 +156,8 @@ class Engine:
                 return self._pace(command)
             case CertificateCommand():
                 return self._certify(command)
+            case DeadLetterCommand():
+                return self._dead_letter_desk.do(command)
             case _:
                 raise InputError(f"this version does not know the command {type(command).__name__}")
 
@@ -250,6 +258,7 @@ class Engine:
 
     def _drain(self, deadline_s: float) -> DrainReport:
         self._workload.stop(deadline_s)
+        self._dead_letter_desk.stop()
         if self._opening is not None:
             self._opening.join(deadline_s)
         if self._producer is None:

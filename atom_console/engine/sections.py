@@ -19,6 +19,7 @@ from atom_console.engine.snapshot import (
     Latency,
     LeaseRow,
     ProducerSection,
+    ReplaySection,
     Series,
     SessionSection,
     SettingRow,
@@ -33,6 +34,7 @@ from atom_console.metrics import RateSnapshot
 if TYPE_CHECKING:
     from atom_console.config import Loaded
     from atom_console.dlq.record import Lease, Stats
+    from atom_console.dlq.replay.runs import RunProgress
 
 _LATENCY_WINDOW_S = 60.0
 _NS_PER_MS = 1_000_000
@@ -131,6 +133,15 @@ def dead_letter_section(
         groups=facts.groups,
         lease=_lease(stats),
     )
+
+
+def replay_section(reading: Reading[StoreFacts], active: RunProgress | None, now_s: float) -> ReplaySection:
+    """Replays; the live figures of our own run stand in for what was read of it."""
+    facts = reading.value
+    if facts is None:
+        return ReplaySection(active=active)
+    runs = tuple(active if active is not None and run.run_id == active.run_id else run for run in facts.runs)
+    return ReplaySection(reading.age_s(now_s), active, runs, facts.stats.by_state.get("unknown", 0))
 
 
 def _store_state(

@@ -8,7 +8,10 @@ reader loses nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from atom_console.dlq.replay.runs import RunProgress
 
 ConnectionState = Literal["connecting", "connected", "disconnected"]
 StoreState = Literal["ok", "off", "locked", "corrupt", "full", "missing"]
@@ -119,6 +122,16 @@ class DeadLetterSection:
     free_bytes: int | None = None
     groups: tuple[GroupRow, ...] = ()
     lease: LeaseRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySection:
+    """Replays of this store. `active` is the run of this console, live; `runs` are the last ones, whoever ran them."""
+
+    age_s: float | None = None
+    active: RunProgress | None = None
+    runs: tuple[RunProgress, ...] = ()
+    unknown: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +290,7 @@ class EngineSnapshot:
     session: SessionSection = SessionSection()
     producer: ProducerSection = ProducerSection()
     dlq: DeadLetterSection = DeadLetterSection()
+    replay: ReplaySection = ReplaySection()
     cluster: ClusterSection = ClusterSection()
     flight: FlightSection = FlightSection()
     certificates: CertificateSection = CertificateSection()
