@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 GENESIS: Final = bytes(32)
 
+_COVERED: Final = (
+    "seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, first_seq, last_seq,"
+    " lower(hex(before_sha)), lower(hex(after_sha)), reason"
+)
+"""The columns of `AuditRow`."""
+_IN_ORDER: Final = " FROM audit ORDER BY seq"
+
 # An encoder made once: `json.dumps` with other separators makes one a call, which halves the speed of `verify`.
 _compact: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
@@ -72,7 +79,7 @@ def _actor(pid: int) -> Actor:
     return Actor(user, os.environ.get("SUDO_USER", ""), client, socket.gethostname(), pid)
 
 
-def row_hash(previous: bytes, row: AuditRow) -> bytes:
+def row_hash(previous: bytes, row: Sequence[object]) -> bytes:
     """The hash that seals `row` after `previous`."""
     return hashlib.sha256(previous + _compact(row).encode("ascii")).digest()
 
@@ -136,18 +143,18 @@ class ChainReport:
 def verify(conn: apsw.Connection) -> ChainReport:
     """Walk the chain from its beginning: numbers without a gap, every hash recomputed."""
     previous, expected = GENESIS, 1
-    for values in _rows(conn):
-        number = values[0]
+    sha256 = hashlib.sha256
+    for number, text, before, seal in conn.execute(f"SELECT seq, json_array({_COVERED}), prev_hash, hash{_IN_ORDER}"):
         if number != expected:
             why = f"row {expected} is missing: the next one is {number}"
             return ChainReport(expected - 1, False, expected, why, previous)
-        if values[15] != previous:
+        if before != previous:
             why = f"row {number} does not continue row {number - 1}: one of them was changed"
             return ChainReport(expected - 1, False, number, why, previous)
-        text = _compact(values[:15])
-        if hashlib.sha256(previous + text.encode("ascii")).digest() != values[16]:
+        # SQLite writes the same JSON but for letters outside of ASCII, which it does not escape.
+        if sha256(previous + text.encode()).digest() != seal and row_hash(previous, json.loads(text)) != seal:
             return ChainReport(expected - 1, False, number, f"row {number} was changed", previous)
-        previous = values[16]
+        previous = seal
         expected += 1
     return ChainReport(expected - 1, True, None, "", previous)
 
@@ -157,14 +164,6 @@ def export(conn: apsw.Connection) -> Iterator[dict[str, Any]]:
 
     The hash of a row is SHA-256 over the 32 bytes of `prev_hash` and the other values as a compact JSON array.
     """
-    for values in _rows(conn):
+    for values in conn.execute(f"SELECT {_COVERED}, prev_hash, hash{_IN_ORDER}"):
         row: dict[str, Any] = AuditRow(*values[:15])._asdict()
         yield row | {"prev_hash": values[15].hex(), "hash": values[16].hex()}
-
-
-def _rows(conn: apsw.Connection) -> Iterator[Any]:
-    query = (
-        "SELECT seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, first_seq, last_seq,"
-        " lower(hex(before_sha)), lower(hex(after_sha)), reason, prev_hash, hash FROM audit ORDER BY seq"
-    )
-    return iter(conn.execute(query))
