@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from atom_console.dlq import audit, spool, transfer_parquet
+from atom_console.dlq.filters import Filter
 from atom_console.dlq.spill_file import SUFFIX, Fault, write_file
 from atom_console.dlq.spool import ImportReport
 from atom_console.dlq.transfer_rows import Row, from_row, to_line, to_row
@@ -20,7 +21,6 @@ from atom_console.errors import InputError, RefusedError
 if TYPE_CHECKING:
     import apsw
 
-    from atom_console.dlq.filters import Filter
     from atom_console.dlq.reader import Reader
     from atom_console.dlq.record import NewRecord, RecordDetail, RecordRow
     from atom_console.dlq.store import Store
