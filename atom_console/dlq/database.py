@@ -15,7 +15,9 @@ Sync = Literal["FULL", "NORMAL"]
 BUSY_MS: Final = 5_000
 PAGE_BYTES: Final = 8_192
 _CACHE_KIB: Final = 65_536
-_CHECKPOINT_PAGES: Final = 4_096
+_CHECKPOINT_PAGES: Final = 16_384
+"""Pages of the write-ahead log (128 MiB) after which a commit must copy it into the file. Capturing never stops before
+that (measured: with a quarter of it a third fewer rows a second); the writer copies when it is idle."""
 
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 """What SQLite raises when the file itself is damaged."""

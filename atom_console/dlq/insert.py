@@ -43,7 +43,12 @@ _ARRIVAL: Final = (
     " first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq)"
 )
 _CACHED_COHORTS: Final = 50_000
-_CHUNKS: Final = (500, 50, 5, 1)
+_CHUNKS: Final = (
+    250,
+    25,
+    5,
+    1,
+)  # apsw keeps no prepared statement longer than 16 KiB: 500 rows would be compiled each time
 
 CohortKey = tuple[Trouble, str | None]
 
@@ -90,6 +95,7 @@ class Prepared:
         payloads: list[object] = []
         shas: list[bytes] = []
         keys: list[CohortKey] = []
+        # count, bytes, first and last place in the batch, earliest and latest capture
         sums: dict[tuple[CohortKey, str, int], list[int]] = {}
         nameless = [record for record in records if not record.id]
         for record, new in zip(nameless, uuid7(len(nameless)), strict=True):
@@ -102,14 +108,25 @@ class Prepared:
             state = r.state or first_state(trouble.err_class)
             cohort = (trouble, r.tenant_id)
             rows += (
-                None, r.id, None, state, r.state_reason, now_ms, at, size, r.payload_kind,
-                1 if r.maybe_persisted else 0, trouble.component, None if key is None else key_hash(key), r.event_id,
-                r.event_type, r.event_ts, r.orig_partition, r.orig_timestamp,
+                None, r.id, None, state, r.state_reason, now_ms, at, size, r.payload_kind, r.maybe_persisted,
+                trouble.component, None if key is None else key_hash(key), r.event_id, r.event_type, r.event_ts,
+                r.orig_partition, r.orig_timestamp,
             )  # fmt: skip
             payloads += (None, key, value, headers, sha, trouble.message)
             shas.append(sha)
             keys.append(cohort)
-            _add(sums, (cohort, state, at // 60_000), size, index, at)
+            sum_key = (cohort, state, at // 60_000)
+            found = sums.get(sum_key)
+            if found is None:
+                sums[sum_key] = [1, size, index, index, at, at]
+            else:
+                found[0] += 1
+                found[1] += size
+                found[3] = index
+                if at > found[5]:
+                    found[5] = at
+                elif at < found[4]:
+                    found[4] = at
         self._rows, self._payloads, self._keys, self._sums = rows, payloads, keys, sums
         self._seal = hashlib.sha256(b"".join(r.id for r in records) + b"".join(shas)).digest()
 
@@ -191,23 +208,6 @@ def _find_or_add(conn: apsw.Connection, trouble: Trouble, tenant: str | None, at
         conn.execute(_COHORT, (ident, t.fingerprint, VERSION, t.label, *shared[1:], at, at))
         found = conn.last_insert_rowid()
     return int(found)
-
-
-def _add(
-    sums: dict[tuple[CohortKey, str, int], list[int]], key: tuple[CohortKey, str, int], size: int, index: int, at: int
-) -> None:
-    """Sum one record: count, bytes, first and last place in the batch, earliest and latest capture."""
-    found = sums.get(key)
-    if found is None:
-        sums[key] = [1, size, index, index, at, at]
-        return
-    found[0] += 1
-    found[1] += size
-    found[3] = index
-    if at > found[5]:
-        found[5] = at
-    elif at < found[4]:
-        found[4] = at
 
 
 def _insert(conn: apsw.Connection, table: str, columns: str, width: int, values: list[object]) -> None:

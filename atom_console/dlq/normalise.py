@@ -51,12 +51,15 @@ def event_facts_many(values: Sequence[bytes | None]) -> list[EventFacts]:
         return [event_facts(value) for value in values]
     from atom_console.events.scan import scan
 
-    found = scan([value or b"" for value in values], ("event_id", "tenant_id", "type", "timestamp"))
-    columns = (found.columns[name].to_pylist() for name in ("event_id", "tenant_id", "type", "timestamp"))
-    return [
-        EventFacts(_short(event_id), _short(tenant), kind or 0, timestamp) if good else UNREADABLE
-        for good, event_id, tenant, kind, timestamp in zip(found.good.tolist(), *columns, strict=True)
-    ]
+    names = ("event_id", "tenant_id", "type", "timestamp")
+    found = scan([value or b"" for value in values], names)
+    ids, tenants, types, times = (found.columns[name].to_pylist() for name in names)
+    if not found.good.all() or None in types:  # an absent type means 0, but only of an event that can be read
+        types = [kind or 0 if good else None for kind, good in zip(types, found.good.tolist(), strict=True)]
+    for texts in (ids, tenants):
+        if max((len(text) for text in texts if text), default=0) > _MOST_TEXT:
+            texts[:] = map(_short, texts)
+    return list(map(EventFacts._make, zip(ids, tenants, types, times, strict=True)))
 
 
 def _short(text: str | None) -> str | None:

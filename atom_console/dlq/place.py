@@ -116,6 +116,13 @@ class Place:
         with suppress(OSError):
             self.suspect.write_text(why + "\n", encoding="utf-8")
 
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log, in bytes."""
+        try:
+            return Path(f"{self.database}-wal").stat().st_size
+        except OSError:
+            return 0
+
     def free_bytes(self) -> int:
         """What the disk has left for this user, in bytes."""
         found = os.statvfs(self.root)

@@ -23,6 +23,7 @@ LOG: Final = logging.getLogger("atom_console.dlq")
 
 LOOK_AT_DISK_S: Final = 0.25
 _LOOK_AT_SPOOL_S: Final = 5.0
+_LARGE_LOG: Final = 8 * 2**20
 
 
 class Upkeep:
@@ -41,6 +42,7 @@ class Upkeep:
         self._place, self._settings, self._link, self._let_go = place, settings, link, let_go
         self._import: Generator[None, None, list[spool.ImportReport]] | None = None
         self._disk_at, self._spool_at = 0.0, time.monotonic()
+        self._copied_at = -1
         self.room = Room(0, int(settings.max_bytes), place.free_bytes(), int(settings.min_free_bytes))
 
     @property
@@ -78,6 +80,7 @@ class Upkeep:
             if self.behind and not self.room.capped:
                 self.behind = self._link.transaction(catch_up)
             self._go_on_importing()
+            self._copy_log()
         except (StoreUnavailableError, apsw.Error, OSError) as error:
             self._import = None
             LOG.warning("upkeep: %s", error, extra={"event": "dlq.upkeep"})
@@ -97,6 +100,15 @@ class Upkeep:
             self._import = None
             for report in done.value:
                 LOG.info("%s", report.sentence(), extra={"event": "dlq.import"})
+
+    def _copy_log(self) -> None:
+        """Copy the write-ahead log into the file, when nothing else is to be done and it has grown."""
+        conn = self._link.current
+        if self.busy or conn is None or self._place.log_bytes() < _LARGE_LOG:
+            return
+        if self._copied_at != (changes := conn.total_changes()):  # once for what was written, not again and again
+            self._copied_at = changes
+            conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _insert(self, records: list[NewRecord], reason: str) -> int:
         at, cohorts = now_ms(), self._link.cohorts

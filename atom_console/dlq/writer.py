@@ -82,7 +82,7 @@ class Writer:
         self._ended = False
         self._health_changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="dlq-writer", daemon=True)
-        self._helper = ThreadPoolExecutor(1, "dlq-prepare")
+        self._helper = ThreadPoolExecutor(1, "dlq-commit")
         self._upkeep.look_at_disk()
         self.health = self.judged()
 
@@ -177,10 +177,7 @@ class Writer:
             self._put_elsewhere(prepared.records)
             prepared = None
         if prepared is not None or batch.appends or (self._acks and self._link.fault is None):
-            ahead = self._prepare_following()
             self._commit(batch, prepared)
-            if ahead is not None:
-                self._following = (self._following[0], ahead.result())
         for call in batch.calls:
             try:
                 result = self.transaction(call.work)
@@ -197,7 +194,7 @@ class Writer:
             conn = self._link.connection()
             try:
                 ranges = self._write(conn, batch, prepared)
-                conn.execute("COMMIT")
+                self._end(conn)
             except BaseException:
                 self._link.undo(conn)
                 raise
@@ -229,16 +226,22 @@ class Writer:
             journal.delete(conn, done)
         return ranges
 
-    def _prepare_following(self) -> Future[Prepared | None] | None:
-        """Where more is waiting: take the next batch and make it ready in another thread while this one is written.
+    def _end(self, conn: apsw.Connection) -> None:
+        """Commit. While the disk works and more is waiting, the next batch is made ready.
 
-        SQLite gives up the interpreter lock while it works, so the two overlap.
+        The commit goes to the other thread, because it gives up the interpreter lock once and for long (measured:
+        making the batch ready there instead, beside the many short statements, captures a fifth fewer rows a second).
         """
         if self.intake.queued < _WORTH_PREPARING:
-            return None
-        batch = self.intake.take_now()
-        self._following = (batch, None)
-        return self._helper.submit(self._prepare, batch.failures)
+            conn.execute("COMMIT")
+            return
+        commit = self._helper.submit(conn.execute, "COMMIT")
+        try:
+            batch = self.intake.take_now()
+            self._following = (batch, None)
+            self._following = (batch, self._prepare(batch.failures))
+        finally:
+            commit.result()
 
     def _prepare(self, failures: Sequence[FailedDelivery]) -> Prepared | None:
         return Prepared(self._normalise(failures), now_ms()) if failures else None
