@@ -152,6 +152,8 @@ class Fetch:
             endpoints_done=self._endpoints_done,
             resumes=self._resumes,
             idle_s=now - self._last,
+            waiting=sum(ring.waiting for ring in self._rings),
+            room=self._limits.ring_batches * len(self._rings),
         )
 
     def cancel(self) -> None:

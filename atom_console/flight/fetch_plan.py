@@ -77,6 +77,8 @@ class Progress:
         seconds: since the start, up to the end once it ended.
         resumes: how often a broken endpoint was continued at a batch boundary.
         idle_s: since the last batch.
+        waiting: batches that wait in the rings for the consumer.
+        room: how many may wait.
     """
 
     state: State
@@ -90,6 +92,8 @@ class Progress:
     endpoints_done: int
     resumes: int
     idle_s: float
+    waiting: int = 0
+    room: int = 0
 
     @property
     def gb_per_s(self) -> float:

@@ -100,6 +100,11 @@ class Ring(Generic[T]):
             self._last_get = monotonic()
             return self._take()
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait now."""
+        return len(self._items)
+
     def close(self) -> None:
         """Wake everybody: producers and consumer get `RingClosed`, and what waits is dropped."""
         with self._filled:
