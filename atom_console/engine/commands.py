@@ -218,3 +218,47 @@ class Receipt:
     ok: bool = True
     next_step: str | None = None
     value: Any = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightCommand(Command):
+    """What is asked of a Flight server; nothing on the server changes, so a read-only profile may."""
+
+    changes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFlights(FlightCommand):
+    """Ask for the plans; `uri` (`host:port`, `grpc+tls://…`) makes another server the present one."""
+
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchSchema(FlightCommand):
+    """Ask for the schema of a plan, which need not be in the list."""
+
+    plan_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTransfer(FlightCommand):
+    """Fetch a plan: to nowhere (`bench` measures a raw socket first), as a preview, or to a new file.
+
+    `accept_schema` takes the stream's own schema though it is not the promised one.
+    """
+
+    plan_id: str
+    to: Literal["discard", "preview", "file", "bench"] = "discard"
+    path: Path | None = None
+    accept_schema: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTransfer(FlightCommand):
+    """Cancel what is being fetched; of a file nothing stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping(FlightCommand):
+    """Call the server now, instead of in ten seconds."""
+
+

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from atom_console.dlq.filters import Filter
 from atom_console.dlq.record import Group, Page, RecordDetail
 from atom_console.engine.commands import Command, Receipt
+from atom_console.engine.schema_shelf import SchemaShelf
 from atom_console.engine.snapshot import EngineSnapshot
 
 
@@ -61,6 +62,11 @@ class EngineLike(Protocol):
     @property
     def dead_letters(self) -> DeadLetterReader | None:
         """Reads of the profile's store; None where the profile has none."""
+        ...
+
+    @property
+    def schemas(self) -> SchemaShelf | None:
+        """Every schema that this console has met; None where none can be."""
         ...
 
     def snapshot(self) -> EngineSnapshot:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState, TransferView
+
     from atom_console.dlq.replay.runs import RunProgress
 
 ConnectionState = Literal["connecting", "connected", "disconnected"]
@@ -182,7 +184,20 @@ class ClusterSection:
 
 @dataclass(frozen=True, slots=True)
 class FlightSection:
-    """The Flight client: the transfer under way, or the last one."""
+    """The Flight server and what is fetched from it; `age_s` counts from its last answer.
+
+    Attributes:
+        state: how the server stands; `detail` and `next_step` say why where it does not answer.
+        bytes_per_s: of the transfer under way; its history has a value for each tenth of a second.
+        host: the name of this host, which a measured speed belongs to.
+        call_ms: how long a call takes on the open connection.
+        doing: the question that is open, and for how many seconds.
+        flights: of the list, then those named by hand; `note` says why there is no list.
+        schemas: the answers of GetSchema, one a plan.
+        transfer: under way, or the last one.
+        preview: likewise, of the rows that are looked at.
+        socket_gb_per_s: what a raw socket of this host carries, once a bench has measured it.
+    """
 
     age_s: float | None = None
     uri: str | None = None
@@ -222,6 +237,17 @@ class CertificateSection:
     Attributes:
         directory: where it is.
         issuer: the CA that signs now; None where there is none.
+    host: str | None = None
+    keepalive: KeepAlive | None = None
+    call_ms: float | None = None
+    doing: tuple[str, float] | None = None
+    listed_age_s: float | None = None
+    flights: tuple[FlightRow, ...] = ()
+    note: str | None = None
+    schemas: tuple[PlanSchema, ...] = ()
+    transfer: TransferView | None = None
+    preview: TransferView | None = None
+    socket_gb_per_s: float | None = None
         root_key_here: whether the root's key is on this host; None where there is no root.
         rotation_step: the step of a CA rotation that was done last; None where none is under way.
         passphrase_set: whether the settings say where the passphrase of the CA keys is.

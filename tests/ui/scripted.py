@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from atom_console.engine.commands import Command, Receipt
 from atom_console.engine.protocol import DeadLetterReader, DrainReport
+from atom_console.engine.schema_shelf import SchemaShelf
 from atom_console.engine.snapshot import (
     BrokerRow,
     CertificateRow,
@@ -148,6 +149,7 @@ class ScriptedEngine:
         self.drained: list[float] = []
         self.stopped = False
         self.dead_letters: DeadLetterReader | None = None
+        self.schemas: SchemaShelf | None = None
 
     def snapshot(self) -> EngineSnapshot:
         self.looks += 1
