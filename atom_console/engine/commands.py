@@ -203,21 +203,6 @@ class ExportCertificate(CertificateCommand):
     passphrase: Passphrase | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a command: `text` is one past-tense sentence (`Wrote 58 records to poison.jsonl.`).
-
-    Attributes:
-        ok: False where it was refused or failed; then `next_step` says what to do.
-        at_ms: Unix milliseconds.
-        value: what the command made (a run id, a count), for a room that goes on with it.
-    """
-
-    text: str
-    at_ms: int
-    ok: bool = True
-    next_step: str | None = None
-    value: Any = None
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlightCommand(Command):
     """What is asked of a Flight server; nothing on the server changes, so a read-only profile may."""
@@ -262,3 +247,18 @@ class Ping(FlightCommand):
     """Call the server now, instead of in ten seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a command: `text` is one past-tense sentence (`Wrote 58 records to poison.jsonl.`).
+
+    Attributes:
+        ok: False where it was refused or failed; then `next_step` says what to do.
+        at_ms: Unix milliseconds.
+        value: what the command made (a run id, a count), for a room that goes on with it.
+    """
+
+    text: str
+    at_ms: int
+    ok: bool = True
+    next_step: str | None = None
+    value: Any = None

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
 from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState, TransferView
 
+if TYPE_CHECKING:
     from atom_console.dlq.replay.runs import RunProgress
 
 ConnectionState = Literal["connecting", "connected", "disconnected"]
@@ -208,6 +208,17 @@ class FlightSection:
     batches: int | None = None
     detail: str | None = None
     next_step: str | None = None
+    host: str | None = None
+    keepalive: KeepAlive | None = None
+    call_ms: float | None = None
+    doing: tuple[str, float] | None = None
+    listed_age_s: float | None = None
+    flights: tuple[FlightRow, ...] = ()
+    note: str | None = None
+    schemas: tuple[PlanSchema, ...] = ()
+    transfer: TransferView | None = None
+    preview: TransferView | None = None
+    socket_gb_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +248,6 @@ class CertificateSection:
     Attributes:
         directory: where it is.
         issuer: the CA that signs now; None where there is none.
-    host: str | None = None
-    keepalive: KeepAlive | None = None
-    call_ms: float | None = None
-    doing: tuple[str, float] | None = None
-    listed_age_s: float | None = None
-    flights: tuple[FlightRow, ...] = ()
-    note: str | None = None
-    schemas: tuple[PlanSchema, ...] = ()
-    transfer: TransferView | None = None
-    preview: TransferView | None = None
-    socket_gb_per_s: float | None = None
         root_key_here: whether the root's key is on this host; None where there is no root.
         rotation_step: the step of a CA rotation that was done last; None where none is under way.
         passphrase_set: whether the settings say where the passphrase of the CA keys is.
