@@ -13,9 +13,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq import lease
-from atom_console.dlq.ids import id_text
 from atom_console.dlq.record import State
 from atom_console.dlq.replay import failpoints
+from atom_console.dlq.replay.items import id_header
 from atom_console.dlq.replay.log_end import logs_are_level
 from atom_console.dlq.replay.orphans import port_of, wait_until_none
 from atom_console.dlq.replay.readback import Doubt, Found, find
@@ -200,7 +200,7 @@ def _records(conn: apsw.Connection, windows: Sequence[StoredWindow]) -> dict[int
         for seq in window.seqs:
             row: Any = conn.execute("SELECT id, state FROM record WHERE seq = ?", (seq,)).fetchone()
             if row is not None and row[1] in (State.READY, State.UNKNOWN):
-                found[seq] = (id_text(row[0]).encode(), row[1])
+                found[seq] = (id_header(row[0]), row[1])
     return found
 
 

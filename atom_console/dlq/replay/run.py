@@ -20,6 +20,7 @@ from atom_console.dlq.replay.items import ChainKey
 from atom_console.dlq.replay.pacing import Breaker
 from atom_console.dlq.replay.pipeline import Pipeline
 from atom_console.dlq.replay.precheck import precheck
+from atom_console.dlq.replay.quiet import quiet_interpreter
 from atom_console.dlq.replay.reading import reading
 from atom_console.dlq.replay.recover import Recovery, recover
 from atom_console.dlq.replay.runs import RESUMABLE, Run, RunProgress, RunState, progress_of, read_run, set_state
@@ -142,7 +143,7 @@ class Runner:
         try:
             self._clerk = Clerk(run.id, run.name, held.fencing)
             self._write_state(RunState.RUNNING, "")
-            with Heart(self._store, run.id, held.fencing) as heart:
+            with quiet_interpreter(), Heart(self._store, run.id, held.fencing) as heart:
                 state, reason, verdict = self._work(heart, stop)
             self._write_state(state, reason, verdict)
         except LeaseLostError:

@@ -26,7 +26,7 @@ class Sender:
     """Produces items and collects their reports. For one thread.
 
     Attributes:
-        done: items that were reported since the caller last emptied it; `error` is None where the broker has it.
+        done: items that were reported and not taken yet; `error` is None where the broker has it.
         in_flight: items without a report.
         fatal: why this producer can send nothing more, or None.
         throttled_until: `time.monotonic` until which the broker asked us to wait.
@@ -38,6 +38,7 @@ class Sender:
 
     def __init__(self, kafka: KafkaSettings, targets: Targets) -> None:
         self.done: list[Item] = []
+        self._reported = self.done.append
         self.in_flight = 0
         self.fatal: KafkaError | None = None
         self.throttled_until = 0.0
@@ -48,20 +49,18 @@ class Sender:
 
     def send(self, item: Item) -> bool:
         """Hand one item over. False: no room now, poll first. A refusal by the client itself is a report."""
+        reported = self._reported
 
-        def reported(error: KafkaError | None, message: Any, item: Item = item) -> None:
-            self.in_flight -= 1
+        def on_delivery(error: KafkaError | None, message: Any) -> None:
             if error is None:
                 item.partition, item.offset = message.partition(), message.offset()
             else:
-                item.error = error
-                item.reported = True
-            self.done.append(item)
+                item.error, item.reported = error, True
+            reported(item)
 
-        item.sent_at = time.monotonic()
         try:
             self._produce(
-                item.topic, item.value, item.key, item.target, reported, timestamp=item.timestamp, headers=item.headers
+                item.topic, item.value, item.key, item.target, on_delivery, None, item.timestamp, item.headers
             )
         except BufferError:
             return False
@@ -74,10 +73,19 @@ class Sender:
             failpoints.reach("mid_produce")
         return True
 
+    def take(self) -> list[Item]:
+        """The items in `done`, which is empty after."""
+        taken = self.done[:]
+        self.done.clear()
+        return taken
+
     def poll(self, wait_s: float) -> None:
         """Serve reports; waits for the first one at most `wait_s`."""
+        before = len(self.done)
         self._producer.poll(wait_s)
-        if self.done:
+        heard = len(self.done) - before
+        if heard:
+            self.in_flight -= heard
             self.heard_at = time.monotonic()
 
     def give_up(self, wait_s: float = 1.0) -> None:
@@ -85,7 +93,7 @@ class Sender:
         self._producer.purge()
         end = time.monotonic() + wait_s
         while self.in_flight and time.monotonic() < end:
-            self._producer.poll(0.05)
+            self.poll(0.05)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:

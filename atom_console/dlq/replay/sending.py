@@ -222,8 +222,10 @@ class Sending:
         if self._bucket.paced:
             count = min(count, self._bucket.available())
             self._bucket.take(count)
+        now = time.monotonic()
         for _ in range(count):
             item = runnable.popleft()
+            item.sent_at = now
             if not sender.send(item):
                 runnable.appendleft(item)
                 return
@@ -239,10 +241,9 @@ class Sending:
         return _LONG_S if self._sender.in_flight else _SHORT_S
 
     def _take_reports(self) -> None:
-        sender = self._sender
-        if not sender.done:
+        done = self._sender.take()
+        if not done:
             return
-        done, sender.done = sender.done, []
         self.sent += len(done)
         arrived = [item for item in done if item.error is None]
         if arrived:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from atom_console.dlq.ids import id_text
+from atom_console.dlq.replay.items import id_header
 from atom_console.dlq.replay.readback import find
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def expectations(
         "SELECT r.id FROM run_item i JOIN record r ON r.seq = i.seq"
         " WHERE i.run_id = ? AND r.run_id = i.run_id AND r.state = 'replayed' AND r.attempts > 0"
     )
-    expected = {id_text(row[0]).encode(): 1 for row in _rows(conn, query, run_id)}
+    expected = {id_header(row[0]): 1 for row in _rows(conn, query, run_id)}
     lows: dict[str, dict[int, int]] = {}
     ids: dict[str, str | None] = {}
     for text, topic_ids in _rows(
