@@ -43,9 +43,9 @@ def encode(cli: CliContext, file: BinaryIO, out: Path | None) -> None:
 
     A line that cannot be encoded is named on stderr with its field, the others are written, and the exit code is 3.
     """
-    from atom_console.cli.atomfb import frame
     from atom_console.events import EncodeError
     from atom_console.events import encode as to_flatbuffer
+    from atom_console.events.framing import frame
     from atom_console.events.jsonl import parse_line
 
     if cli.json and out is None:
@@ -119,9 +119,9 @@ def decode(file: BinaryIO, bare: bool, out: Path | None) -> None:
 @pass_context
 def verify(cli: CliContext, file: BinaryIO, bare: bool) -> int:
     """Whether every buffer is a sound AtomEvent: bounds, tables, UTF-8. Exit 6 if one is not."""
-    from atom_console.cli.atomfb import FramingError
     from atom_console.events import DecodeError
     from atom_console.events import verify as check
+    from atom_console.events.framing import FramingError
 
     checked = bad = 0
     faults: list[dict[str, object]] = []
@@ -148,7 +148,7 @@ def verify(cli: CliContext, file: BinaryIO, bare: bool) -> int:
 
 
 def _buffers(file: BinaryIO, bare: bool) -> Iterator[tuple[int, bytes]]:
-    from atom_console.cli.atomfb import read_frames
+    from atom_console.events.framing import read_frames
 
     if bare:
         yield 0, file.read()

@@ -200,7 +200,7 @@ def _catalogue() -> Catalogue:
 def _resolve(cli: CliContext, name: str) -> AnySchema:
     if "://" not in name:
         return _catalogue().get(name)
-    from atom_console.cli.flight_commands import connection
+    from atom_console.engine.flight_link import flight_connection
     from atom_console.flight.client import FlightConsole
     from atom_console.flight.connection import parse_target
     from atom_console.schema.loading import AnySchema
@@ -208,7 +208,7 @@ def _resolve(cli: CliContext, name: str) -> AnySchema:
     plan = parse_target(name, secure=False).plan
     if not plan:
         raise InputError(f"{name} names no plan", next_step="Write flight://HOST:PORT/PLAN.")
-    with FlightConsole(connection(cli, name), deadline_s=cli.settings().flight.deadline_s) as console:
+    with FlightConsole(flight_connection(cli.settings(), name), deadline_s=cli.settings().flight.deadline_s) as console:
         found = console.schema(plan)
     if found.mark:
         say(f"{name}: {found.mark}, the declared MDF schema stands in ({found.problem})")

@@ -7,17 +7,17 @@ bytes; nothing is skipped.
 from __future__ import annotations
 
 import io
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, BinaryIO, Literal, cast
 
 from atom_console.errors import AtomError, InputError
 from atom_console.events import AtomEvent, verify
+from atom_console.events.framing import FramingError, read_frames
 from atom_console.events.jsonl import parse_line
 
 Format = Literal["jsonl", "atomfb", "arrow", "parquet"]
@@ -28,7 +28,6 @@ MAX_ITEM_BYTES = 64 << 20
 _READ_BYTES = 1 << 18
 _FOLLOW_S = 0.1
 _ROWS = 5_000
-_SIZE = struct.Struct("<I")
 _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -159,42 +158,26 @@ def _parse(line: bytes, where: str, events: list[AtomEvent], faults: list[InputF
 
 
 def _frames(stream: IO[bytes], name: str, stop: Event) -> Iterator[Chunk]:
-    """FlatBuffers behind their size as a little-endian uint32 (`FinishSizePrefixed` of the official builders)."""
-    at = 0
     payloads: list[bytes] = []
     faults: list[InputFault] = []
     held = 0
-    while not stop.is_set():
-        head = stream.read(_SIZE.size)
-        if not head:
-            break
-        size = _SIZE.unpack(head)[0] if len(head) == _SIZE.size else None
-        body = stream.read(size) if size is not None and size <= MAX_ITEM_BYTES else b""
-        where = f"{name}@{at}"
-        if size is None or size > MAX_ITEM_BYTES or len(body) < size:
-            rest = body + stream.read(MAX_ITEM_BYTES)
-            faults.append(InputFault(where, head + rest, _torn(size, len(body))))
-            break
-        at += _SIZE.size + size
-        held += size
-        try:
-            verify(body)
-            payloads.append(body)
-        except AtomError as error:
-            faults.append(InputFault(where, body, error.what))
-        if held > _READ_BYTES:
-            yield Chunk(payloads=payloads, faults=faults)
-            payloads, faults, held = [], [], 0
+    try:
+        for at, body in read_frames(cast("BinaryIO", stream), most_bytes=MAX_ITEM_BYTES):
+            try:
+                verify(body)
+                payloads.append(body)
+            except AtomError as error:
+                faults.append(InputFault(f"{name}@{at}", body, error.what))
+            held += len(body)
+            if held > _READ_BYTES:
+                yield Chunk(payloads=payloads, faults=faults)
+                payloads, faults, held = [], [], 0
+            if stop.is_set():
+                break
+    except FramingError as error:
+        faults.append(InputFault(f"{name}@{error.offset}", error.rest, error.why))
     if payloads or faults:
         yield Chunk(payloads=payloads, faults=faults)
-
-
-def _torn(size: int | None, found: int) -> str:
-    if size is None:
-        return "the file ends inside a frame's size"
-    if size > MAX_ITEM_BYTES:
-        return f"a frame of {size:,} bytes; at most {MAX_ITEM_BYTES:,} are read: not a size-prefixed FlatBuffer file?"
-    return f"the file ends after {found:,} of the frame's {size:,} bytes"
 
 
 def _tables(stream: IO[bytes], name: str, form: Format, stop: Event) -> Iterator[Chunk]:

@@ -13,6 +13,7 @@ MAX_BYTES = 2**31 - 1
 """The largest FlatBuffer there is."""
 _SIZE = struct.Struct("<I")
 _BLOCK = 1 << 20
+_REST = 64 << 20
 
 
 class FramingError(CheckError):
@@ -20,19 +21,25 @@ class FramingError(CheckError):
 
     Attributes:
         offset: byte of the file where the size stands.
+        why: what is wrong there.
+        rest: what was read from there on, at most 64 MiB.
     """
 
-    def __init__(self, offset: int, why: str) -> None:
+    def __init__(self, offset: int, why: str, rest: bytes) -> None:
         super().__init__(
             f"at byte {offset}: {why}",
             next_step="give --bare if the input is one FlatBuffer without a size in front, such as a Kafka value",
         )
         self.offset = offset
         self.why = why
+        self.rest = rest
 
 
-def read_frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_frames(stream: BinaryIO, *, most_bytes: int = MAX_BYTES) -> Iterator[tuple[int, bytes]]:
     """The buffers of a stream, each with the byte at which it begins.
+
+    Args:
+        most_bytes: the largest size that is believed.
 
     Raises:
         FramingError: a size that cannot be, or an end in the middle. What came before was yielded.
@@ -40,13 +47,15 @@ def read_frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     offset = 0
     while head := _read(stream, _SIZE.size):
         if len(head) < _SIZE.size:
-            raise FramingError(offset, f"the input ends within a size ({len(head)} of 4 bytes)")
+            raise FramingError(offset, f"the input ends within a size ({len(head)} of 4 bytes)", head)
         (size,) = _SIZE.unpack(head)
-        if not 0 < size <= MAX_BYTES:
-            raise FramingError(offset, f"a size of {size} bytes is none of a FlatBuffer")
+        if not 0 < size <= most_bytes:
+            raise FramingError(
+                offset, f"a size of {size} bytes is none of a FlatBuffer", head + _read(stream, most_bytes)
+            )
         body = _read(stream, size)
         if len(body) < size:
-            raise FramingError(offset, f"the input ends within a buffer ({len(body)} of {size} bytes)")
+            raise FramingError(offset, f"the input ends within a buffer ({len(body)} of {size} bytes)", head + body)
         yield offset + _SIZE.size, body
         offset += _SIZE.size + size
 
