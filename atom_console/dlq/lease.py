@@ -55,6 +55,17 @@ def acquire(store: Store, purpose: str, *, take_over: bool = False) -> Held:
     return store.run(lambda conn: _take(conn, place, purpose, take_over=take_over))
 
 
+def require_free(conn: apsw.Connection, directory: Path, *, take_over: bool = False) -> None:
+    """Refuse what `acquire` would refuse now, without taking anything.
+
+    Raises:
+        LeaseHeldError: another process holds it.
+    """
+    holder = read(conn)
+    if holder is not None:
+        _require_free(Place(directory), holder, now_ms(), take_over=take_over)
+
+
 def release(store: Store, held: Held) -> None:
     """Give it back; nothing when it is lost already."""
 

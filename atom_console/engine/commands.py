@@ -80,18 +80,44 @@ class ChangeState(DeadLetterCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReplay(DeadLetterCommand):
-    """Make the dry run for these records; nothing is sent."""
+    """Make the dry run for these records; nothing is sent. None = as the profile says.
 
-    seqs: Sequence[int]
+    Attributes:
+        seqs: the frozen numbers of the records.
+        rate_per_s: 0 = as fast as it goes.
+        instead_of: the plan that this one is made in place of; it is cancelled.
+        part_of, first: plan only the first so many records that this stored plan would send; `seqs` is empty then.
+    """
+
+    seqs: Sequence[int] = ()
     rate_per_s: float | None = None
+    canary: int | None = None
+    order: Literal["strict", "partition"] | None = None
+    timestamps: Literal["now", "preserve"] | None = None
+    instead_of: str | None = None
+    part_of: str | None = None
+    first: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowPlan(DeadLetterCommand):
+    """A stored plan; with `held` the records that it holds back, too."""
+
+    changes: ClassVar[bool] = False
+    run_id: str
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartReplay(DeadLetterCommand):
-    """Run a stored plan; `confirmed` is the number of events that the operator typed or agreed to."""
+    """Run a stored plan; `confirmed` is the number of events that the operator typed or agreed to.
+
+    `take_over` puts a living holder of the lease aside whose heartbeat is stale.
+    """
 
     run_id: str
     confirmed: int
+    take_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +126,12 @@ class ControlReplay(DeadLetterCommand):
 
     run_id: str
     action: Literal["pause", "resume", "cancel"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckUnknown(DeadLetterCommand):
-    """Look on the broker for records whose outcome is not known; nothing is sent again."""
-
-    seqs: Sequence[int] = ()
+    """Look on the broker for every record whose outcome is not known; nothing is sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 
+from atom_console.config import paths
 from atom_console.dlq.reader import Reader
+from atom_console.engine import plans
 from atom_console.engine.commands import (
     ChangeState,
     CheckUnknown,
@@ -18,6 +22,7 @@ from atom_console.engine.commands import (
     IngestTopics,
     PlanReplay,
     Receipt,
+    ShowPlan,
     StartReplay,
 )
 from atom_console.errors import AtomError, InputError, RefusedError
@@ -28,7 +33,10 @@ if TYPE_CHECKING:
     from atom_console.dlq.replay.runs import RunProgress
     from atom_console.dlq.store import Store
 
+LOG: Final = logging.getLogger("atom_console.engine")
+
 _JOIN_S: Final = 5.0
+_AT_ONCE: Final = 2_000
 _DONE: Final = {
     "release": "Released",
     "quarantine": "Set aside",
@@ -51,6 +59,7 @@ class DeadLetterDesk:
         self, settings: Settings, reader: Reader, store: Callable[[], Store], on_end: Callable[[Receipt], None]
     ) -> None:
         self._settings, self._reader, self._store, self._on_end = settings, reader, store, on_end
+        self._directory = paths.dlq_dir(settings)
         self._lock = Lock()
         self._job: Thread | None = None
         self._job_name = ""
@@ -70,8 +79,10 @@ class DeadLetterDesk:
                 receipt = self.start(command)
             case ControlReplay():
                 receipt = self.control(command)
+            case ShowPlan():
+                receipt = self.show_plan(command)
             case CheckUnknown():
-                receipt = self.check_unknown(command)
+                receipt = self.check_unknown()
             case IngestTopics():
                 receipt = self.ingest(command)
             case _:
@@ -87,77 +98,101 @@ class DeadLetterDesk:
         return _receipt(f"Wrote {report.written:,} records to {report.path.name}{masked}.", value=report.written)
 
     def change(self, command: ChangeState) -> Receipt:
-        """Release, set aside, discard or restore the marked records."""
+        """Release, set aside, discard or restore the marked records; a long list a part at a time."""
         from atom_console.dlq.triage import current, triage
 
-        store = self._store()
-        report = triage(store, command.action, current(store, command.seqs), command.reason)
-        left = "".join(f"; {count:,} left: {why}" for why, count in report.skipped.items())
-        text = f"{_DONE[command.action]} {report.changed:,} of {len(command.seqs):,}{left}."
-        return _receipt(text, ok=not report.skipped, value=report.changed)
+        store, seqs = self._store(), command.seqs
+        changed = 0
+        left: Counter[str] = Counter()
+        for start in range(0, len(seqs), _AT_ONCE):
+            if self._stop.is_set():
+                left["the console was closed"] += len(seqs) - start
+                break
+            part = seqs[start : start + _AT_ONCE]
+            frozen = current(store, part)
+            report = triage(store, command.action, frozen, command.reason)
+            changed += report.changed
+            left.update(report.skipped)
+            if len(frozen) < len(part):
+                left["not in the store any more"] += len(part) - len(frozen)
+        why = "".join(f"; {count:,} left: {why}" for why, count in left.items())
+        return _receipt(f"{_DONE[command.action]} {changed:,} of {len(seqs):,}{why}.", ok=not left, value=changed)
 
     def plan(self, command: PlanReplay) -> Receipt:
-        """The dry run of the marked records; the receipt's value is the `Plan`."""
+        """The dry run of the marked records, or of the beginning of another plan; the value is a `StoredPlan`."""
         from atom_console.dlq.replay.options import ReplayOptions
         from atom_console.dlq.replay.plan import plan
 
-        options = ReplayOptions.of(self._settings.dlq, rate=command.rate_per_s)
-        made = plan(self._store(), self._settings, command.seqs, options)
-        return _receipt(f"Planned run {made.run_id}: {made.count:,} events; nothing is sent yet.", value=made)
+        store = self._store()
+        options = ReplayOptions.of(
+            self._settings.dlq,
+            rate=command.rate_per_s,
+            canary=command.canary,
+            order=command.order,
+            timestamps=command.timestamps,
+        )
+        seqs = command.seqs
+        if command.part_of is not None:
+            options, seqs = plans.beginning(store.directory, command.part_of, command.first)
+        made = plan(store, self._settings, seqs, options)
+        if command.instead_of is not None:
+            plans.drop(store, command.instead_of, f"plan {made.run_id} was made instead")
+        text = f"Planned run {made.run_id}: {made.count:,} events; nothing is sent yet."
+        return _receipt(text, value=plans.StoredPlan(made, options, "planned"))
+
+    def show_plan(self, command: ShowPlan) -> Receipt:
+        """A stored plan as it was made; the value is a `StoredPlan`."""
+        found = plans.read_plan(self._directory, command.run_id, held=command.held)
+        return _receipt(f"Read plan {found.plan.run_id}.", value=found)
 
     def start(self, command: StartReplay) -> Receipt:
-        """Run a stored plan in a thread of its own."""
+        """Run a stored plan in a thread of its own, or go on with it."""
+        from atom_console.dlq import lease
         from atom_console.dlq.replay.plan import Plan, require_confirmed
         from atom_console.dlq.replay.reading import reading
         from atom_console.dlq.replay.run import Runner
-        from atom_console.dlq.replay.runs import read_run
+        from atom_console.dlq.replay.runs import RESUMABLE, read_run
 
         store = self._store()
         with reading(store.directory) as conn:
             run = read_run(conn, command.run_id)
+            lease.require_free(conn, store.directory, take_over=command.take_over)
+        if run.state not in RESUMABLE:
+            raise RefusedError(f"run {run.name} is {run.state}", next_step="make a new plan for what is left")
         if run.started_at is None:
             require_confirmed(Plan.from_json(run.plan), self._settings, command.confirmed)
-        runner = Runner(store, self._settings, run.name)
-
-        def work() -> Receipt:
-            try:
-                return _run_receipt(runner.run(self._stop))
-            finally:
-                self._runner = None
-
         with self._starting(f"run {run.name}"):
-            self._runner = runner
-            self._begin(work)
-        return _receipt(f"Started run {run.name}: {run.total:,} events.", value=run.name)
+            runner = self._runner = Runner(store, self._settings, run.name, take_over=command.take_over)
+            self._begin(lambda: self._run(runner))
+        what = "Started" if run.started_at is None else "Went on with"
+        return _receipt(f"{what} run {run.name}: {run.left:,} of {run.total:,} events to send.", value=run.name)
+
+    def _run(self, runner: Runner) -> Receipt:
+        try:
+            return _run_receipt(runner.run(self._stop))
+        finally:
+            self._runner = None
 
     def control(self, command: ControlReplay) -> Receipt:
         """Ask whoever runs it, this console or another, to pause, resume or cancel; resume also starts it here."""
         from atom_console.dlq.replay.runs import RunState, request
 
-        run = request(self._store(), command.run_id, command.action)
-        if command.action == "resume" and self._runner is None and run.requested is None:
+        run = request(self._store(), command.run_id, command.action, reason=command.reason)
+        if command.action == "resume" and run.requested is None:
             return self.start(StartReplay(run_id=run.name, confirmed=run.total))
         done = {"pause": "Paused", "resume": "Resumed", "cancel": "Cancelled"}[command.action]
-        asked = run.state == RunState.RUNNING
+        asked = run.requested == command.action or run.state == RunState.RUNNING
         text = f"Asked for {command.action} of run {run.name}." if asked else f"{done} run {run.name}."
         return _receipt(text, value=run.name)
 
-    def check_unknown(self, _: CheckUnknown) -> Receipt:
+    def check_unknown(self) -> Receipt:
         """Look on the broker for records whose outcome is not known, in a thread of its own."""
-        from atom_console.dlq import lease
-        from atom_console.dlq.replay.options import ReplayOptions
-        from atom_console.dlq.replay.recover import recover
+        from atom_console.dlq.replay.pending import resolve
 
         store = self._store()
 
         def work() -> Receipt:
-            held = lease.acquire(store, "check of unknown outcomes")
-            try:
-                found = recover(
-                    store, self._settings.kafka, held.fencing, ReplayOptions.of(self._settings.dlq), stop=self._stop
-                )
-            finally:
-                lease.release(store, held)
+            found = resolve(store, self._settings, stop=self._stop)
             text = (
                 f"Looked at the broker: {found.recovered:,} had arrived, {found.absent:,} had not and are ready again, "
                 f"{found.still_unknown:,} are still unknown."
@@ -176,6 +211,8 @@ class DeadLetterDesk:
 
         store, dlq = self._store(), self._settings.dlq
         topics = tuple(command.topics) or tuple(dlq.topics)
+        if not topics:
+            raise InputError("no DLQ topic is named", next_step="name one (:ingest TOPIC), or set dlq.topics")
         context = load_context(dlq.header_map, topics)
 
         def work() -> Receipt:
@@ -186,6 +223,12 @@ class DeadLetterDesk:
         with self._starting("ingest"):
             self._begin(work)
         return _receipt(f"Started to read {', '.join(topics)}.")
+
+    @property
+    def job(self) -> str | None:
+        """The long job at work, or None."""
+        job = self._job
+        return self._job_name if job is not None and job.is_alive() else None
 
     @property
     def active(self) -> RunProgress | None:
@@ -213,6 +256,10 @@ class DeadLetterDesk:
                 self._on_end(work())
             except AtomError as error:
                 self._on_end(_receipt(error.what, ok=False, next_step=error.next_step))
+            except Exception as error:
+                LOG.exception("%s failed", self._job_name, extra={"event": "engine.job_failed"})
+                text = f"{self._job_name}: a fault of ours: {type(error).__name__}: {error}"
+                self._on_end(_receipt(text, ok=False, next_step="the log has the details"))
 
         self._job = Thread(target=run, name=self._job_name, daemon=True)
         self._job.start()

@@ -5,23 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from atom_console.dlq.place import Place
 from atom_console.dlq.reader import Reader
 from atom_console.dlq.record import Group, Stats
-from atom_console.dlq.replay.reading import reading
-from atom_console.dlq.replay.runs import RunProgress, progress_of, read_runs
 from atom_console.engine.last_look import LastLook
+from atom_console.engine.replay_watch import ReplayFacts, ReplayWatch
 from atom_console.engine.snapshot import GroupRow
 
 TICK_S: Final = 0.5
 _FULL_READ_S: Final = 5.0
 _TREND_MINUTES: Final = 40
 _HISTORY: Final = 120
-_LAST_RUNS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +29,15 @@ class StoreFacts:
     groups: tuple[GroupRow, ...]
     growth: tuple[float, ...]
     last_at_ms: int | None
-    runs: tuple[RunProgress, ...]
+    replays: ReplayFacts
 
 
 class StoreWatch:
     """For one thread: `read` looks at the store, and again at all of it only when another connection has committed."""
 
     def __init__(self, directory: Path, last_look: LastLook) -> None:
-        self._directory = directory
         self._reader = Reader(directory)
+        self._replays = ReplayWatch(directory)
         self._last_look = last_look
         self._counter: int | None = None
         self._due_s = 0.0
@@ -55,6 +52,7 @@ class StoreWatch:
         """
         counter, now_s = self._reader.change_counter(), time.monotonic()
         if self._facts is not None and counter == self._counter and now_s < self._due_s:
+            self._facts = replace(self._facts, replays=self._replays.look_at_holder(self._facts.replays))
             return self._facts
         self._counter, self._due_s = counter, now_s + _FULL_READ_S
         stats = self._reader.stats()
@@ -66,7 +64,7 @@ class StoreWatch:
             groups=tuple(_row(group, trend, self._last_look) for group in found),
             growth=tuple(self._growth),
             last_at_ms=max((group.last_seen for group in found), default=None),
-            runs=_runs(self._directory),
+            replays=self._replays.read(),
         )
         return self._facts
 
@@ -75,14 +73,6 @@ class StoreWatch:
         if self._facts is not None:
             self._last_look.save({group.fingerprint: group.count for group in self._facts.groups})
         self._reader.close()
-
-
-def _runs(directory: Path) -> tuple[RunProgress, ...]:
-    """The last replay runs, newest first, whoever ran them."""
-    if not Place(directory).database.exists():
-        return ()
-    with reading(directory) as conn:
-        return tuple(progress_of(run) for run in read_runs(conn, limit=_LAST_RUNS))
 
 
 def _row(group: Group, trend: Mapping[str, list[int]], last_look: LastLook) -> GroupRow:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from atom_console.dlq.filters import Filter
-from atom_console.dlq.record import Group, Page, RecordDetail
+from atom_console.dlq.record import Group, Page, RecordDetail, RecordRow
 from atom_console.engine.commands import Command, Receipt
 from atom_console.engine.schema_shelf import SchemaShelf
 from atom_console.engine.snapshot import EngineSnapshot
@@ -35,8 +35,12 @@ class DeadLetterReader(Protocol):
         """One page, in order of arrival."""
         ...
 
-    def matching(self, wanted: Filter) -> Sequence[tuple[int, int]]:
-        """(seq, version) of every record that matches, oldest first."""
+    def numbers(self, wanted: Filter) -> Sequence[int]:
+        """`seq` of every record that matches, oldest first."""
+        ...
+
+    def rows(self, seqs: Iterable[int]) -> Sequence[RecordRow]:
+        """The rows of these numbers, in that order, without those that are gone."""
         ...
 
     def groups(self, wanted: Filter = ...) -> Sequence[Group]:

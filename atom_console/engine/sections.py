@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import TYPE_CHECKING
 
 from atom_console.dlq.errors import StoreDamagedError, StoreVersionError
 from atom_console.dlq.health import Health, HealthState
+from atom_console.dlq.lease import STALE_S
 from atom_console.engine.certificate_watch import InventoryFacts
 from atom_console.engine.cluster_watch import ClusterFacts
 from atom_console.engine.dlq_watch import StoreFacts
 from atom_console.engine.poller import Reading
+from atom_console.engine.replay_watch import ReplayFacts, run_of
 from atom_console.engine.snapshot import (
     CertificateSection,
     ClusterSection,
@@ -33,7 +37,6 @@ from atom_console.metrics import RateSnapshot
 
 if TYPE_CHECKING:
     from atom_console.config import Loaded
-    from atom_console.dlq.record import Lease, Stats
     from atom_console.dlq.replay.runs import RunProgress
 
 _LATENCY_WINDOW_S = 60.0
@@ -101,7 +104,12 @@ def producer_section(
 
 
 def dead_letter_section(
-    reading: Reading[StoreFacts], health: Health | None, fault: AtomError | None, now_s: float, max_bytes: int
+    reading: Reading[StoreFacts],
+    health: Health | None,
+    fault: AtomError | None,
+    now_s: float,
+    now_ms: int,
+    max_bytes: int,
 ) -> DeadLetterSection:
     """The store.
 
@@ -109,7 +117,7 @@ def dead_letter_section(
         reading: from the store's watch.
         health: of our own open store, or None where it is not open (read-only, or it could not be opened).
         fault: why it could not be opened.
-        now_s: `time.monotonic()`.
+        now_s: `time.monotonic()`; now_ms: Unix milliseconds.
         max_bytes: its cap.
     """
     state, detail, next_step = _store_state(reading, health, fault)
@@ -131,17 +139,27 @@ def dead_letter_section(
         limit_bytes=max_bytes,
         free_bytes=stats.free_bytes,
         groups=facts.groups,
-        lease=_lease(stats),
+        lease=_lease(facts.replays, now_ms),
     )
 
 
-def replay_section(reading: Reading[StoreFacts], active: RunProgress | None, now_s: float) -> ReplaySection:
+def replay_section(
+    reading: Reading[StoreFacts], active: RunProgress | None, job: str | None, now_s: float
+) -> ReplaySection:
     """Replays; the live figures of our own run stand in for what was read of it."""
     facts = reading.value
     if facts is None:
-        return ReplaySection(active=active)
-    runs = tuple(active if active is not None and run.run_id == active.run_id else run for run in facts.runs)
-    return ReplaySection(reading.age_s(now_s), active, runs, facts.stats.by_state.get("unknown", 0))
+        return ReplaySection(active=active, job=job)
+    seen = facts.replays
+    return ReplaySection(
+        age_s=reading.age_s(now_s),
+        active=active,
+        runs=tuple(active if active is not None and run.run_id == active.run_id else run for run in seen.runs),
+        unknown=facts.stats.by_state.get("unknown", 0),
+        windows=seen.windows,
+        made_at=seen.made_at,
+        job=job,
+    )
 
 
 def _store_state(
@@ -156,11 +174,24 @@ def _store_state(
     return "ok", None, None
 
 
-def _lease(stats: Stats) -> LeaseRow | None:
-    if not stats.leases:
+def _lease(seen: ReplayFacts, now_ms: int) -> LeaseRow | None:
+    holder = seen.holder
+    if holder is None:
         return None
-    lease: Lease = stats.leases[0]
-    return LeaseRow(owner=lease.owner, host=lease.host, run_id=lease.purpose or None)
+    silent_s = max(now_ms - holder.heartbeat_at, 0) / 1000
+    alive = bool(seen.holder_lives)
+    return LeaseRow(
+        owner=holder.owner,
+        host=holder.host,
+        run_id=run_of(holder.purpose),
+        heartbeat_age_s=silent_s,
+        mine=holder.pid == os.getpid() and holder.host == socket.gethostname(),
+        pid=holder.pid,
+        purpose=holder.purpose,
+        since_ms=holder.acquired_at,
+        alive=alive,
+        stale=alive and silent_s >= STALE_S,
+    )
 
 
 def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) -> ClusterSection:

@@ -7,6 +7,7 @@ reader loses nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, Se
 if TYPE_CHECKING:
     from atom_console.dlq.replay.runs import RunProgress
 
+Alarm = Literal["", "soon", "critical", "over"]
 ConnectionState = Literal["connecting", "connected", "disconnected"]
 StoreState = Literal["ok", "off", "locked", "corrupt", "full", "missing"]
 
@@ -97,13 +99,28 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """Who replays at the moment."""
+    """Who replays at the moment.
+
+    Attributes:
+        run_id: the run, or None where the lease is held for something else.
+        heartbeat_age_s: seconds since the holder last said that it lives.
+        mine: this process holds it.
+        purpose: what for, in words.
+        since_ms: since when, Unix milliseconds.
+        alive: whether the holder's process still runs; a dead one's lease is taken over at once.
+        stale: a living holder was silent for so long that it may be put aside.
+    """
 
     owner: str
     host: str
     run_id: str | None = None
     heartbeat_age_s: float | None = None
     mine: bool = False
+    pid: int | None = None
+    purpose: str = ""
+    since_ms: int | None = None
+    alive: bool = True
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +145,24 @@ class DeadLetterSection:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySection:
-    """Replays of this store. `active` is the run of this console, live; `runs` are the last ones, whoever ran them."""
+    """Replays of this store.
+
+    Attributes:
+        active: the run of this console, live.
+        runs: the last ones, whoever ran them, newest first; rates of those of other processes are averages of ours.
+        unknown: records whose outcome is not known.
+        windows: run → how many windows it has opened so far.
+        made_at: run → when its plan was made, Unix milliseconds.
+        job: the long job of this console that is at work (a run, an ingest, a check), or None.
+    """
 
     age_s: float | None = None
     active: RunProgress | None = None
     runs: tuple[RunProgress, ...] = ()
     unknown: int | None = None
+    windows: Mapping[str, int] = field(default_factory=dict)
+    made_at: Mapping[str, int] = field(default_factory=dict)
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +230,7 @@ class FlightSection:
 
     age_s: float | None = None
     uri: str | None = None
-    state: str | None = None
+    state: ServerState = "not asked"
     transport: str | None = None
     bytes_per_s: Series = Series()
     rows: int | None = None
@@ -227,6 +256,7 @@ class CertificateRow:
 
     Attributes:
         left: the share of its life that is left, 1 new, 0 or less expired; None where not known.
+        alarm: `soon` for the last three tenths of its life, `critical` for the last one, `over` after it.
         kind: `root`, `intermediate` or `leaf`.
         names: its subject alternative names.
     """
@@ -237,6 +267,7 @@ class CertificateRow:
     status: str
     used_by: str | None = None
     left: float | None = None
+    alarm: Alarm = ""
     kind: str = "leaf"
     names: tuple[str, ...] = ()
 

@@ -1,0 +1,71 @@
+"""Stored plans: read again, the beginning of one, and the end of one that nobody will run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atom_console.errors import InputError
+
+if TYPE_CHECKING:
+    from atom_console.dlq.replay.options import ReplayOptions
+    from atom_console.dlq.replay.plan import Plan
+    from atom_console.dlq.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """A plan as it was made, how it is to be run, and in which state its run is now.
+
+    Attributes:
+        held: `seq` of the records that it holds back → why, where it was asked for.
+    """
+
+    plan: Plan
+    options: ReplayOptions
+    state: str
+    held: Mapping[int, str] = field(default_factory=dict)
+
+
+def read_plan(directory: Path, run_id: str, *, held: bool = False) -> StoredPlan:
+    """Raises NoSuchRunError, StoreUnavailableError."""
+    from atom_console.dlq.replay.plan import Plan
+    from atom_console.dlq.replay.reading import reading
+    from atom_console.dlq.replay.runs import read_run
+
+    with reading(directory) as conn:
+        run = read_run(conn, run_id)
+        query = "SELECT seq, held FROM run_item WHERE run_id = ? AND held IS NOT NULL ORDER BY position"
+        found: Any = conn.execute(query, (run.id,)) if held else ()
+        return StoredPlan(Plan.from_json(run.plan), run.options, run.state, dict(found))
+
+
+def beginning(directory: Path, run_id: str, count: int) -> tuple[ReplayOptions, list[int]]:
+    """How a stored plan is to be run, and the first records that it would send.
+
+    Raises:
+        InputError: it sends none.
+    """
+    from atom_console.dlq.replay.reading import reading
+    from atom_console.dlq.replay.runs import read_run
+
+    with reading(directory) as conn:
+        run = read_run(conn, run_id)
+        query = "SELECT seq FROM run_item WHERE run_id = ? AND held IS NULL ORDER BY position LIMIT ?"
+        seqs = [row[0] for row in conn.execute(query, (run.id, count))]
+    if not seqs:
+        raise InputError(f"plan {run.name} sends nothing", next_step="see why its records are held back")
+    return run.options, seqs
+
+
+def drop(store: Store, run_id: str, reason: str) -> None:
+    """Cancel a plan that was not run; one that was stays as it is."""
+    from atom_console.dlq.replay.reading import reading
+    from atom_console.dlq.replay.runs import RunState, read_run, request
+
+    with reading(store.directory) as conn:
+        state = read_run(conn, run_id).state
+    if state == RunState.PLANNED:
+        request(store, run_id, "cancel", reason=reason)
