@@ -1,8 +1,8 @@
 """Kills replays with SIGKILL, at random moments or at every failpoint, and counts what lies on the real Kafka.
 
-    python -m tests.dlq_replay.crash --kills 200
-    python -m tests.dlq_replay.crash --kills 40 --broker-kills 20
-    python -m tests.dlq_replay.crash --failpoints
+python -m tests.dlq_replay.crash --kills 200
+python -m tests.dlq_replay.crash --kills 40 --broker-kills 20
+python -m tests.dlq_replay.crash --failpoints
 """
 
 from __future__ import annotations
@@ -205,12 +205,13 @@ def main() -> int:
                 reached = kill_at(scene, name, times, tally, count=200)
                 print(f"  {name}:{times} {'killed' if reached else 'not reached'}", flush=True)
         if chosen.kills:
-            kill_randomly(
-                scene, tally, chosen.kills, count=chosen.records, longest_s=chosen.longest, seed=chosen.seed
-            )
+            kill_randomly(scene, tally, chosen.kills, count=chosen.records, longest_s=chosen.longest, seed=chosen.seed)
         stop.set()
         seconds = time.monotonic() - begun
-    print(f"kills of the replay  {tally.kills}" + (f", of the broker {told['kills']}, stops {told['pauses']}" if told else ""))
+    print(
+        f"kills of the replay  {tally.kills}"
+        + (f", of the broker {told['kills']}, stops {told['pauses']}" if told else "")
+    )
     print(f"runs                 {tally.runs}, {tally.records:,} records, {chosen.keys} keys, order {chosen.order}")
     print(f"lost                 {tally.lost}")
     print(f"duplicates           {tally.duplicates}")
