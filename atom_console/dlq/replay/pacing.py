@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-_BURST_S: Final = 0.05
+_BURST_S: Final = 0.25
 _LAST: Final = 50
 _FIRST_WINDOW: Final = 64
 _FAST_S: Final = 0.3
@@ -15,7 +15,7 @@ _SLOW_S: Final = 1.0
 
 
 class Bucket:
-    """Lets `rate` events a second through, with bursts of at most 50 ms worth; a rate of 0 lets everything through."""
+    """Lets `rate` events a second through, and catches up on at most 250 ms; a rate of 0 lets everything through."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = rate, clock

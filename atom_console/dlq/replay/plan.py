@@ -138,7 +138,7 @@ def plan(
         behind = set() if chosen.allow_reorder else unresolved_before(conn, records)
     topics = {record.topic for record in records if record.topic is not None}
     targets = look_up(settings.kafka, topics)
-    _hold(records, targets, chosen, newest, behind)
+    _hold(records, targets, chosen, newest, behind, plain=settings.kafka.compression == "none")
     made = _summary(records, targets, chosen, settings, dlq_topics)
     words = asdict(wanted) | {"keys": [key.hex() for key in wanted.keys]} if isinstance(wanted, Filter) else None
     stored = json.dumps(words if words is not None else {"seqs": len(records)})
@@ -177,12 +177,14 @@ def _hold(
     options: ReplayOptions,
     newest: Mapping[tuple[str, int], int],
     behind: set[int],
+    *,
+    plain: bool,
 ) -> None:
     """Decide for each record whether it is held back; a held record blocks the later ones of its key."""
     stuck: set[tuple[str, int]] = set()
     for record in records:
         target = targets.by_topic.get(record.topic or "")
-        hold = _own_hold(record, target, newest)
+        hold = _own_hold(record, target, newest, plain=plain)
         chain = record.chain
         waits = record.seq in behind or (chain in stuck and not options.allow_reorder)
         if hold is None and chain is not None and waits:
@@ -192,17 +194,24 @@ def _hold(
             stuck.add(chain)
 
 
-def _own_hold(record: Candidate, target: Target | None, newest: Mapping[tuple[str, int], int]) -> Hold | None:
+def _own_hold(
+    record: Candidate, target: Target | None, newest: Mapping[tuple[str, int], int], *, plain: bool
+) -> Hold | None:
     if record.state != "ready":
         return Hold.NOT_READY
     if record.topic is None or record.payload_kind in ("pointer", "absent", "input"):
         return Hold.NO_PAYLOAD
-    limit = target.max_message_bytes if target is not None else None
-    if limit is not None and record.size_bytes + _OVERHEAD > limit:
+    if plain and _beyond_limit(record, target):
         return Hold.TOO_LARGE
     if record.chain is not None and newest.get(record.chain, -1) > record.order_time:
         return Hold.SUPERSEDED
     return None
+
+
+def _beyond_limit(record: Candidate, target: Target | None) -> bool:
+    """Larger than the topic allows; brokers count what arrives, so compression may save it."""
+    limit = target.max_message_bytes if target is not None else None
+    return limit is not None and record.size_bytes + _OVERHEAD > limit
 
 
 def _summary(
@@ -315,6 +324,11 @@ class _Findings:
         large = sum(record.hold is Hold.TOO_LARGE for record in records)
         if large:
             self.warnings.append(f"{large:,} records are larger than max.message.bytes of their topic")
+        perhaps = sum(_beyond_limit(record, targets.by_topic[record.topic or ""]) for record in sent)
+        if perhaps:
+            self.warnings.append(
+                f"{perhaps:,} records are larger than max.message.bytes before they are compressed; they may be refused"
+            )
 
     def _warn_of_retention(self, sent: Iterable[Candidate], targets: Targets) -> None:
         now = now_ms()

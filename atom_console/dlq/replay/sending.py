@@ -18,7 +18,7 @@ from atom_console.metrics.latency import LatencyHistogram
 
 if TYPE_CHECKING:
     from atom_console.dlq.replay.heart import Heart
-    from atom_console.dlq.replay.items import Item
+    from atom_console.dlq.replay.items import ChainKey, Item
     from atom_console.dlq.replay.options import ReplayOptions
     from atom_console.dlq.replay.pipeline import Opened, Pipeline
     from atom_console.dlq.replay.sender import Sender
@@ -39,7 +39,7 @@ class Sending:
         needs_new_sender: the producer is of no use any more.
         chains: the keys that are blocked by now.
         replayed, failed, unknown, sent: of this pass.
-        landed_behind: records that arrived although an earlier one of their key did not (order `partition`).
+        landed_behind: records that arrived although an earlier one of their key did not, or only later.
 
     Args:
         lows: topic → partition → first offset at which the next copy could be; raised by every acknowledgement.
@@ -64,6 +64,7 @@ class Sending:
         self.chains, self.halted, self.needs_new_sender = chains, "", False
         self.sent = self.replayed = self.failed = self.unknown = 0
         self.landed_behind: list[int] = []
+        self._failed_at: dict[ChainKey, int] = {}
         self.latency = LatencyHistogram()
         self._pipeline, self._sender, self._options = pipeline, sender, options
         self._breaker, self._heart = breaker, heart
@@ -152,9 +153,8 @@ class Sending:
         pipeline.turn([(window.id, window.outcome()) for window in closing], opening=ready)
 
     def _settle_if_done(self, window: Window) -> None:
-        if window.left:
+        if window.left or self._windows.pop(window.id, None) is None:
             return
-        del self._windows[window.id]
         self._closing.append(window)
         if self._canary:
             bad = len(window.failed) + len(window.returned) + len(window.unknown)
@@ -246,6 +246,9 @@ class Sending:
             return
         self.sent += len(done)
         arrived = [item for item in done if item.error is None]
+        for item in done:
+            if item.error is not None and item.chain is not None:
+                self._failed_at.setdefault(item.chain, item.position)
         if arrived:
             failpoints.reach("after_acknowledgement")
             self._arrived(arrived)
@@ -272,11 +275,16 @@ class Sending:
         self._acked.append((now, len(items)))
         self._breaker.succeeded(len(items))
         self.chains.acknowledged(items)
-        if self.chains.blocked:
-            self.landed_behind += [item.seq for item in items if item.chain in self.chains.blocked]
+        if self._failed_at:
+            self._note_landed_behind(items)
         for window in touched:
             if not window.left:
                 self._settle_if_done(window)
+
+    def _note_landed_behind(self, items: list[Item]) -> None:
+        for item in items:
+            if item.chain is not None and item.position > self._failed_at.get(item.chain, item.position):
+                self.landed_behind.append(item.seq)
 
     def _refused(self, item: Item) -> None:
         fate, verdict = judge(item, produced=item.reported)
