@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from atom_console.dlq.filters import Filter
 from atom_console.dlq.record import State
+from atom_console.dlq.replay.errors import EmptyPlanError
+from atom_console.dlq.replay.options import ReplayOptions
+from atom_console.dlq.replay.plan import plan
+from atom_console.dlq.replay.run import Runner
 from atom_console.engine.feed import feed
 from atom_console.engine.producer import Producer
 from atom_console.engine.sources import Chunk
@@ -19,6 +24,7 @@ from atom_console.sandbox.demo import TOPICS, Demo, story
 
 if TYPE_CHECKING:
     from atom_console.dlq.reader import Reader
+    from atom_console.dlq.store import Store
 
 _STORY_S: Final = 30.0
 _REPORTS_S: Final = 8.0
@@ -66,10 +72,12 @@ def run_tour(seconds: float, say: Say, stopped: Callable[[], bool] = lambda: Fal
         demo.script.heal()
         producer.wait_for_reports(_REPORTS_S)
         captured_by_class = {str(name): n for name, n in producer.snapshot().captured_by_class.items()}
-        report = producer.close()
+        report = producer.drain()
         say(f"{report.accepted:,} events accepted: {report.acked:,} acknowledged, {report.captured:,} in the DLQ.")
         for group in producer.store.reader().groups():
             say(f"  {group.count:>6,}  {group.err_class}: {group.label}")
+        replayed = _replay(demo, producer.store, say)
+        producer.close()
         on_cluster = _on_cluster(demo)
         in_store = _in_store(producer.store.reader())
         lost = len(seen - on_cluster.keys() - in_store)
@@ -80,11 +88,30 @@ def run_tour(seconds: float, say: Say, stopped: Callable[[], bool] = lambda: Fal
             acked=report.acked,
             captured=report.captured,
             captured_by_class=captured_by_class,
-            replayed=0,
+            replayed=replayed,
             duplicates=duplicates,
             lost=lost,
             ok=report.complete and not lost and not duplicates,
         )
+
+
+def _replay(demo: Demo, store: Store, say: Say) -> int:
+    """What the outage left behind, sent again now that the brokers are back; how many arrived."""
+    settings = demo.loaded.settings
+    try:
+        made = plan(store, settings, Filter(classes=("outage",)), ReplayOptions.of(settings.dlq, rate=0.0))
+    except EmptyPlanError:
+        return 0
+    say(f"Plan {made.run_id}: {made.count:,} events, {made.may_duplicate:,} of them looked for on the broker first.")
+    for why, count in made.held.items():
+        say(
+            f"  held back: {count:,} {why}: a newer event of the key is there"
+            if why == "superseded"
+            else f"  {why} {count}"
+        )
+    ended = Runner(store, settings, made.run_id).run(Event())
+    say(f"Run {made.run_id}: {ended.run.replayed:,} replayed. {ended.run.verified or 'not verified'}")
+    return ended.run.replayed
 
 
 def _until(demo: Demo, seconds: float, say: Say, stopped: Callable[[], bool], seen: set[str]) -> Iterator[Chunk]:
