@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from atom_console.config import paths
-from atom_console.engine.snapshot import CertificateRow
+from atom_console.engine.snapshot import Alarm, CertificateRow
 
 if TYPE_CHECKING:
     from atom_console.config import Settings
@@ -69,6 +69,7 @@ def _read(settings: Settings) -> InventoryFacts:
             status=entry.state(now),
             used_by=used_by.get(entry.name),
             left=entry.left(now),
+            alarm=_alarm(entry.left(now)),
             kind=entry.kind.value,
             names=entry.sans,
         )
@@ -86,6 +87,14 @@ def _read(settings: Settings) -> InventoryFacts:
         rotation_step=None if rotation is None else rotation.step,
         passphrase_set=passphrase_set,
     )
+
+
+def _alarm(left: float) -> Alarm:
+    from atom_console.pki.inventory import CRITICAL_LEFT, WARN_LEFT
+
+    if left <= 0:
+        return "over"
+    return "critical" if left <= CRITICAL_LEFT else "soon" if left <= WARN_LEFT else ""
 
 
 def _users(settings: Settings) -> dict[str | None, str]:

@@ -109,6 +109,10 @@ class ConsoleApp(FrameApp):
         """2."""
         self.go_to("dead-letters")
 
+    def command_room_certificates(self, _: str) -> None:
+        """5."""
+        self.go_to("certificates")
+
     def command_room_next(self, _: str) -> None:
         """The room at the right."""
         self._step_room(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from atom_console.engine.commands import Receipt
-from atom_console.engine.snapshot import ClusterSection, EngineSnapshot
+from atom_console.engine.snapshot import CertificateSection, ClusterSection, EngineSnapshot
 from atom_console.ui.commands import CommandSpec, keys_of, shown_key
 from atom_console.ui.drawing import (
     Line,
@@ -24,7 +24,11 @@ from atom_console.ui.drawing import (
 STALE_AFTER_S = 3.0
 """Live numbers older than this are marked with their age."""
 
-ROOMS: tuple[tuple[str, str, str], ...] = (("1", "overview", "Overview"), ("2", "dead-letters", "Dead letters"))
+ROOMS: tuple[tuple[str, str, str], ...] = (
+    ("1", "overview", "Overview"),
+    ("2", "dead-letters", "Dead letters"),
+    ("5", "certificates", "Certificates"),
+)
 
 
 def stale(age_s: float | None) -> bool:
@@ -88,6 +92,8 @@ def rooms_line(snapshot: EngineSnapshot, active: str, width: int) -> Line:
         waiting["dead-letters"] = ("?", "dim")
     elif snapshot.dlq.total:
         waiting["dead-letters"] = (count(snapshot.dlq.total), "warn")
+    if (expiry := expiry_words(snapshot.certificates)) is not None:
+        waiting["certificates"] = expiry
     spans: list[Span] = [Span(" ")]
     for key, room, title in ROOMS:
         here = room == active
@@ -97,6 +103,18 @@ def rooms_line(snapshot: EngineSnapshot, active: str, width: int) -> Line:
             spans.append(Span(f" {text}", role))
         spans.append(Span(" "))
     return cut_line(spans, width)
+
+
+def expiry_words(section: CertificateSection) -> tuple[str, Role] | None:
+    """From three tenths of a life on, when the first certificate ends; `!` in the last tenth."""
+    alarmed = [row for row in section.rows if row.alarm]
+    if not alarmed:
+        return None
+    over = sum(row.alarm == "over" for row in alarmed)
+    if over:
+        return f"{over} expired", "error"
+    words = f"{duration(min(row.days_left or 0.0 for row in alarmed) * 86_400)} left"
+    return (f"{words}!", "error") if any(row.alarm == "critical" for row in alarmed) else (words, "warn")
 
 
 def receipt_line(receipt: Receipt | None, width: int) -> Line:

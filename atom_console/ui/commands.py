@@ -8,7 +8,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Scope = Literal["everywhere", "list", "overview", "groups", "records", "detail"]
+Scope = Literal["everywhere", "list", "overview", "groups", "records", "detail", "certificates", "certificate"]
 Danger = Literal["none", "changes", "sends"]
 
 SCOPES: dict[Scope, str] = {
@@ -18,6 +18,8 @@ SCOPES: dict[Scope, str] = {
     "groups": "Dead letters: groups",
     "records": "Dead letters: records",
     "detail": "Dead letters: one record",
+    "certificates": "Certificates",
+    "certificate": "Certificates: one page",
 }
 
 TOGETHER: dict[Scope, frozenset[Scope]] = {
@@ -27,6 +29,8 @@ TOGETHER: dict[Scope, frozenset[Scope]] = {
     "groups": frozenset({"groups", "list", "everywhere"}),
     "records": frozenset({"records", "list", "everywhere"}),
     "detail": frozenset({"detail", "list", "everywhere"}),
+    "certificates": frozenset({"certificates", "list", "everywhere"}),
+    "certificate": frozenset({"certificate", "certificates", "list", "everywhere"}),
 }
 """For each scope those whose keys are alive at the same time, itself included."""
 
@@ -66,6 +70,14 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("room.overview", "everywhere", ("1",), "Overview", "Is it flowing, is anything lost?", "overview"),
     CommandSpec(
         "room.dead-letters", "everywhere", ("2",), "Dead letters", "What broke, how much, whose?", "dead-letters"
+    ),
+    CommandSpec(
+        "room.certificates",
+        "everywhere",
+        ("5",),
+        "Certificates",
+        "What is there, how long does it last?",
+        "certificates",
     ),
     CommandSpec("room.next", "everywhere", ("tab",), "Next room", "Go to the next room."),
     CommandSpec("room.previous", "everywhere", ("shift+tab",), "Previous room", "Go to the room before."),
@@ -242,9 +254,81 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "detail.copy", "detail", ("y",), "Copy", "Copy this tab to the terminal's clipboard (OSC 52).", footer=True
     ),
     CommandSpec("detail.save", "detail", ("Y",), "Save", "Save this tab to a file, and say where.", footer=True),
+    CommandSpec(
+        "certificates.verify",
+        "certificates",
+        ("v",),
+        "Verify",
+        "Name every fault of the certificate; with an address, of the peer there, too.",
+        "verify",
+        "[HOST:PORT [TRANSPORT]]",
+        footer=True,
+    ),
+    CommandSpec(
+        "certificates.renew",
+        "certificates",
+        ("r",),
+        "Renew",
+        "Issue successors with new keys; the old pairs stay valid.",
+        "renew",
+        danger="changes",
+        footer=True,
+    ),
+    CommandSpec(
+        "certificates.issue",
+        "certificates",
+        ("i",),
+        "Issue",
+        "Fill in a new certificate, look at it, issue it.",
+        "issue",
+        danger="changes",
+        footer=True,
+    ),
+    CommandSpec(
+        "certificates.rotate",
+        "certificates",
+        ("R",),
+        "Rotate CA",
+        "Replace the CA in three steps; each says what it will do before it does it.",
+        "rotate-ca",
+        danger="changes",
+        footer=True,
+    ),
+    CommandSpec(
+        "certificates.export",
+        "certificates",
+        ("e",),
+        "Export",
+        "PEM or PKCS#12 files, or ready configuration for those who use it.",
+        footer=True,
+    ),
+    CommandSpec(
+        "certificates.filter",
+        "certificates",
+        ("slash",),
+        "Filter",
+        "Show only what holds these words: name, profile, state, names.",
+        word="filter",
+        argument="WORDS",
+    ),
+    CommandSpec("certificates.sort", "certificates", ("s",), "Sort", "Sort by the next column."),
+    CommandSpec("certificates.copy", "certificates", ("y",), "Copy name", "Copy the name to the terminal's clipboard."),
+    CommandSpec(
+        "certificate.copy", "certificate", ("y",), "Copy", "Copy this page to the terminal's clipboard.", footer=True
+    ),
+    CommandSpec(
+        "certificate.save", "certificate", ("Y",), "Save", "Save this page to a file, and say where.", footer=True
+    ),
 )
 
-SHADOWED = frozenset({("detail.previous", "ctrl+p"), ("detail.next-tab", "right"), ("detail.previous-tab", "left")})
+SHADOWED = frozenset(
+    {
+        ("detail.previous", "ctrl+p"),
+        ("detail.next-tab", "right"),
+        ("detail.previous-tab", "left"),
+        ("certificate.copy", "y"),
+    }
+)
 """Keys that a narrower scope takes from a wider one on purpose."""
 
 BY_ID: dict[str, CommandSpec] = {spec.id: spec for spec in COMMANDS}

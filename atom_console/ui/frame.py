@@ -49,6 +49,8 @@ _ROOM_OF_SCOPE: dict[Scope, str] = {
     "groups": "dead-letters",
     "records": "dead-letters",
     "detail": "dead-letters",
+    "certificates": "certificates",
+    "certificate": "certificates",
 }
 
 _CLIPBOARD = 74_994  # OSC 52 in xterm, base64 within 100,000 bytes
@@ -239,7 +241,7 @@ class FrameApp(App[int]):
             self.room.left()
         self._room = name
         if not stage.query(f"#room-{name}"):
-            await stage.mount(_ROOM_TYPES[name](id=f"room-{name}"))
+            await stage.mount(_room_type(name)(id=f"room-{name}"))
         for room in stage.query(Room):
             room.display = name == room.ROOM
         self.room.take_focus()
@@ -383,6 +385,15 @@ class FrameApp(App[int]):
             self.say(problem, ok=False, next_step="? lists the keys, ctrl+p finds a command")
         else:
             self.run_command(spec, argument)
+
+
+def _room_type(name: str) -> type[Room]:
+    """A room's class; this one brings the certificate library, and most sessions never enter it."""
+    if name == "certificates":
+        from atom_console.ui.rooms.certificates.room import CertificatesRoom
+
+        return CertificatesRoom
+    return _ROOM_TYPES[name]
 
 
 def _profile_colours(colour: str, ansi: bool) -> dict[str, str]:

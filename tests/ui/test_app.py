@@ -37,9 +37,11 @@ async def test_rooms_by_number_and_by_tab(engine: ScriptedEngine) -> None:
     async with console(engine) as (app, press):
         await press("2")
         assert "[2 Dead letters]" in frame(app)
+        await press("1", "shift+tab")
+        assert "[5 Certificates]" in frame(app)
         await press("tab")
         assert "[1 Overview]" in frame(app)
-        await press("shift+tab")
+        await press("tab")
         assert "[2 Dead letters]" in frame(app)
         await press("escape")
         assert "[1 Overview]" in frame(app)

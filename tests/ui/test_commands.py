@@ -32,6 +32,7 @@ def test_every_command_says_what_it_does() -> None:
 
 def test_every_command_has_a_handler() -> None:
     from atom_console.ui.app import ConsoleApp
+    from atom_console.ui.rooms.certificates.room import CertificatesRoom
     from atom_console.ui.rooms.dead_letters.detail import DetailView
     from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
     from atom_console.ui.rooms.overview import OverviewRoom
@@ -43,6 +44,8 @@ def test_every_command_has_a_handler() -> None:
         "groups": (DeadLettersRoom,),
         "records": (DeadLettersRoom,),
         "detail": (DetailView,),
+        "certificates": (CertificatesRoom,),
+        "certificate": (CertificatesRoom,),
     }
     for spec in COMMANDS:
         assert any(callable(getattr(owner, spec.handler, None)) for owner in owners[spec.scope]), spec.id
@@ -112,7 +115,7 @@ def test_a_wrong_command_is_quoted_with_the_nearest() -> None:
 
 
 def test_completions() -> None:
-    assert [spec.word for spec in completions("re")] == ["records", "refresh"]
+    assert [spec.word for spec in completions("re")] == ["records", "refresh", "renew"]
     assert [spec.word for spec in completions("refresh now")] == ["refresh"]
 
 

@@ -1,0 +1,1 @@
+"""Certificates: the inventory, and what can be done with it."""
