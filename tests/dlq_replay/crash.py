@@ -8,10 +8,8 @@ python -m tests.dlq_replay.crash --failpoints
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,8 +30,7 @@ from atom_console.dlq.store import Store
 from tests.broker.broker import KafkaBroker
 from tests.broker.handle import BrokerHandle
 from tests.dlq_replay.conftest import QUICK, fill, judge, read_topic, replay_settings
-
-ROOT = Path(__file__).parents[2]
+from tests.dlq_replay.replaying_child import Child
 
 
 @dataclass
@@ -70,25 +67,16 @@ class Scene:
             made = plan(store, self.settings, Filter(topics=(topic,), states=("ready",)), self.options)
         return topic, made.run_id
 
-    def child(self, run_id: str, **environ: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.dlq_replay.replaying_child"]
-        return subprocess.Popen(
-            [*command, str(self.directory), self.handle.bootstrap, run_id],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | environ,
-        )
+    def child(self, run_id: str, failpoint: str = "") -> Child:
+        return Child(self.directory, self.handle.bootstrap, run_id, failpoint)
 
     def run_state(self, run_id: str) -> Run:
         with reading(self.directory) as conn:
             return read_run(conn, run_id)
 
-    def finish(self, run_id: str, tally: Tally) -> None:
+    def finish(self, run_id: str) -> None:
         """Run to the end without a kill."""
-        child = self.child(run_id)
-        out, _ = child.communicate(timeout=120)
-        assert child.returncode == 0, out
+        assert self.child(run_id).end() == 0
 
     def count(self, topic: str, run_id: str, count: int, tally: Tally) -> None:
         """Add what lies on the topic, and whether the store agrees."""
@@ -120,16 +108,11 @@ def kill_randomly(scene: Scene, tally: Tally, kills: int, *, count: int, longest
         topic, run_id = scene.plan(count)
         while tally.kills < kills and scene.run_state(run_id).state != "finished":
             child = scene.child(run_id)
-            assert child.stdout is not None
-            child.stdout.readline()
+            child.wait_until_open()
             time.sleep(chance.uniform(0, longest_s))
-            if child.poll() is None:
-                child.send_signal(signal.SIGKILL)
-                tally.kills += 1
-            child.wait()
-            child.stdout.close()
+            tally.kills += child.kill()
         if scene.run_state(run_id).state != "finished":
-            scene.finish(run_id, tally)
+            scene.finish(run_id)
         scene.count(topic, run_id, count, tally)
 
 
@@ -137,13 +120,11 @@ def kill_at(scene: Scene, name: str, times: int, tally: Tally, *, count: int) ->
     """Kill at one failpoint, then finish; whether the place was reached."""
     topic, run_id = scene.plan(count)
     if name in ("in_recovery", "after_recovery"):
-        first = scene.child(run_id, ATOM_FAILPOINT="mid_produce:40")
-        first.communicate(timeout=60)
-    child = scene.child(run_id, ATOM_FAILPOINT=f"{name}:{times}")
-    child.communicate(timeout=60)
-    reached = child.returncode == -signal.SIGKILL
+        assert scene.child(run_id, "mid_produce:40").end() == -signal.SIGKILL
+    reached = scene.child(run_id, f"{name}:{times}").end() == -signal.SIGKILL
     tally.kills += reached
-    scene.finish(run_id, tally) if reached else None
+    if reached:
+        scene.finish(run_id)
     scene.count(topic, run_id, count, tally)
     return reached
 

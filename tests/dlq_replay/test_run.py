@@ -231,7 +231,7 @@ def test_pause_resume_and_cancel_reach_a_run_in_another_process(
     assert report.run.unknown == 0
     with pytest.raises(RunStateError):
         Runner(replay_store, replay_on, run_id).run(Event())
-    lost, duplicates, disorder = judge(read_topic(kafka.bootstrap, kafka_topic), range(report.run.replayed), 200)
+    _lost, duplicates, disorder = judge(read_topic(kafka.bootstrap, kafka_topic), range(report.run.replayed), 200)
     assert (duplicates, disorder) == (0, 0)
 
 
