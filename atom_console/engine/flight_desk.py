@@ -67,7 +67,7 @@ class FlightDesk:
             case ListFlights():
                 return self._list(command.uri)
             case FetchSchema():
-                self._opened().fetch_schema(command.plan_id)
+                self._opened().fetch_schema(command.plan_id, by_hand=command.by_hand)
                 return _receipt(f"Asked for the schema of {command.plan_id}.")
             case Ping():
                 self._opened().look()
@@ -212,10 +212,11 @@ def _doing(facts: ServerFacts, now_s: float) -> tuple[str, float] | None:
 
 def _end_receipt(view: TransferView) -> Receipt:
     moved = f"{view.rows:,} rows, {view.bytes / 1e9:.3f} GB in {view.seconds * 1e3:,.0f} ms"
+    where = f"{view.transport}, {view.uri.partition('://')[2]}"
     if view.state == "done":
-        speed = "" if view.gb_per_s is None else f" = {view.gb_per_s:.2f} GB/s over {view.transport} from {view.uri}"
-        kept = "" if view.target is None else f", written to {view.target}"
-        return _receipt(f"Fetched {view.plan_id}: {moved}{speed}{kept}.")
+        if view.target is not None:
+            return _receipt(f"Wrote {view.target}: {moved} ({where}).")
+        return _receipt(f"Fetched {view.plan_id}: {moved} ({where}).")
     if view.state == "cancelled":
         return _receipt(f"Cancelled {view.plan_id} after {moved}; nothing was kept.")
     if view.state == "mismatch":
@@ -224,7 +225,7 @@ def _end_receipt(view: TransferView) -> Receipt:
             f"{view.plan_id} streams another schema than it promised: {count} difference{'s' if count > 1 else ''}.",
             _now_ms(),
             ok=False,
-            next_step="enter shows them; a goes on with the stream's schema",
+            next_step="m shows them; a goes on with the stream's schema",
         )
     return Receipt(view.detail or f"{view.plan_id} failed.", _now_ms(), ok=False, next_step=view.next_step)
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from atom_console.engine.flight_link import flight_connection
 from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState
@@ -30,6 +30,7 @@ LOOK_S: Final = 10.0
 """Seconds between two calls that only ask whether the server is there."""
 
 _KEPT_SCHEMAS: Final = 200
+_LOOKING: Final = "calling it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class ServerFacts:
     next_step: str | None = None
 
 
+class _Job(NamedTuple):
+    """A question, and what it is in words."""
+
+    what: str
+    ask: Callable[[FlightConsole], None]
+
+
 class FlightSession:
     """Asks one server; `facts` may be read by any thread.
 
@@ -81,22 +89,23 @@ class FlightSession:
         self._console: FlightConsole | None = None
         self._listed: tuple[FlightRow, ...] = ()
         self._named: dict[str, FlightRow] = {}
-        self._jobs: OrderedDict[str, Callable[[FlightConsole], None]] = OrderedDict()
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._wake, self._stopped = Condition(), False
         Thread(target=self._run, name="flight-session", daemon=True).start()
 
     def list_flights(self) -> None:
-        """Ask for the list."""
-        self._submit("list the plans", self._list)
+        """Ask for the list, and forget the schemas."""
+        self._submit("list", "listing the plans", self._list)
 
-    def fetch_schema(self, plan_id: str) -> None:
-        """Ask for a plan's schema; a plan that is not in the list is one named by hand."""
-        self._named.setdefault(plan_id, FlightRow(safe_text(plan_id), by_hand=True))
-        self._submit(f"schema of {plan_id}", lambda console: self._schema(console, plan_id))
+    def fetch_schema(self, plan_id: str, *, by_hand: bool = False) -> None:
+        """Ask for a plan's schema, instead of one that still waits to be asked for."""
+        if by_hand:
+            self._named[plan_id] = FlightRow(safe_text(plan_id), by_hand=True)
+        self._submit("schema", f"asking for the schema of {plan_id}", lambda console: self._schema(console, plan_id))
 
     def look(self) -> None:
         """Ask whether it is there."""
-        self._submit("call it", self._look)
+        self._submit("look", _LOOKING, self._look)
 
     def close(self) -> None:
         """Ask nothing more."""
@@ -107,17 +116,16 @@ class FlightSession:
 
     # What follows runs in the session's thread.
 
-    def _submit(self, what: str, job: Callable[[FlightConsole], None]) -> None:
+    def _submit(self, kind: str, what: str, ask: Callable[[FlightConsole], None]) -> None:
         with self._wake:
-            self._jobs[what] = job
+            self._jobs[kind] = _Job(what, ask)
             self._wake.notify()
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            what, ask = job
-            self._put(doing=what, doing_s=time.monotonic())
+            self._put(doing=safe_text(job.what), doing_s=time.monotonic())
             try:
-                ask(self._connected())
+                job.ask(self._connected())
             except AtomError as error:
                 self._failed(error)
             except Exception as error:  # a session must outlive a fault in what it asks
@@ -127,11 +135,11 @@ class FlightSession:
         if self._console is not None:
             self._console.close()
 
-    def _next(self) -> tuple[str, Callable[[FlightConsole], None]] | None:
+    def _next(self) -> _Job | None:
         with self._wake:
             if not self._wake.wait_for(lambda: self._jobs or self._stopped, LOOK_S):
-                return ("call it", self._look)
-            return None if self._stopped else self._jobs.popitem(last=False)
+                return _Job(_LOOKING, self._look)
+            return None if self._stopped else self._jobs.popitem(last=False)[1]
 
     def _connected(self) -> FlightConsole:
         if self._console is None:
@@ -162,7 +170,7 @@ class FlightSession:
             )
         except UnimplementedRpcError:
             self._listed, note = (), "the server has no ListFlights"
-        self._answered(flights=self._all(), listed_s=time.monotonic(), note=note)
+        self._answered(flights=self._all(), listed_s=time.monotonic(), note=note, schemas=())
 
     def _all(self) -> tuple[FlightRow, ...]:
         """The server's list, then what was named by hand and is not in it."""

@@ -1,0 +1,1 @@
+"""The Flight room: what a server offers, what it looks like, and how fast it comes."""
