@@ -414,7 +414,7 @@ class FlightRoom(Room):
 
 def _rows_words(view: TransferView | None) -> list[Span]:
     if view is None or view.pages is None:
-        return [Span("asking", "warn")]
+        return [Span("failed", "error") if view is not None and not view.running else Span("asking", "warn")]
     here = count(view.pages.rows)
     if view.cut or view.running:
         total = "" if view.rows_expected is None else f" of {count(view.rows_expected)}"
