@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,10 @@ from atom_console.cli.certs_shared import (
 )
 from atom_console.cli.frame import CliContext, json_option, pass_context
 from atom_console.cli.output import print_json, print_line, print_table
-from atom_console.errors import InputError
 
 if TYPE_CHECKING:
     from atom_console.pki.findings import Finding
-    from atom_console.pki.probe import Target
-    from atom_console.pki.store import Store
-    from atom_console.pki.verify import Pair, Report
+    from atom_console.pki.verify import Report
 
 _FILE = click.Path(path_type=Path)
 _TRANSPORTS = click.Choice(["kafka", "flight"])
@@ -63,6 +61,8 @@ def verify(
     passphrase_fd: int | None,
 ) -> int:
     """Every fault by name, with what was found, what was expected, and the next step. Exit 6 on an error."""
+    from atom_console.engine.certificate_desk import target_of
+    from atom_console.pki.translate import Transport
     from atom_console.pki.verify import diagnose, resolve
     from atom_console.pki.verify import verify as check
 
@@ -74,7 +74,7 @@ def verify(
         if against is None:
             reports.append(check(pair, host=host, passphrase=secret))
         else:
-            target = _target(against, transport, tls=not plaintext, server_name=host)
+            target = replace(target_of(against, Transport(transport), tls=not plaintext), server_name=host)
             reports.append(diagnose(pair, target, passphrase=secret, timeout_s=timeout_s))
     return _tell_reports(cli, reports)
 
@@ -104,16 +104,17 @@ def diagnose(
     passphrase_fd: int | None,
 ) -> int:
     """Explains a failed connection: from the peer itself, from the text of an error, or from both."""
+    from atom_console.engine.certificate_desk import target_of
+    from atom_console.engine.tls_advice import configured_pair
     from atom_console.pki.translate import Transport
     from atom_console.pki.verify import Report, explain
     from atom_console.pki.verify import diagnose as ask
 
     if against is None and error_file is None:
         raise click.UsageError("Name a HOST:PORT, an --error, or both.")
-    store = open_store(cli)
     secret = passphrase(cli, passphrase_file, passphrase_fd)
-    pair = _configured_pair(cli, store, transport, certificate)
-    target = _target(against, transport, tls=True, server_name=None) if against else None
+    pair = configured_pair(cli.settings(), Transport(transport), certificate)
+    target = target_of(against, Transport(transport)) if against else None
     if error_file is not None:
         text = sys.stdin.read(100_000) if error_file == "-" else read_text(Path(error_file))[:100_000]
         found = explain(text, Transport(transport), pair, target=target, passphrase=secret, timeout_s=timeout_s)
@@ -163,34 +164,6 @@ def rescan(cli: CliContext) -> None:
         print_json({"certificates": [entry_json(entry) for entry in entries]})
     else:
         print_line(f"{len(entries)} certificates")
-
-
-def _configured_pair(cli: CliContext, store: Store, transport: str, certificate: str | None) -> Pair:
-    from atom_console.pki.verify import Pair, pair_of
-
-    settings = cli.settings()
-    name = certificate or (settings.kafka.certificate if transport == "kafka" else settings.flight.certificate)
-    if name:
-        return pair_of(store, name)
-    bundle = store.bundle if store.bundle.exists() else None
-    if transport == "kafka":
-        kafka = settings.kafka
-        files = (kafka.ssl_certificate_location, kafka.ssl_key_location, kafka.ssl_ca_location)
-    else:
-        files = (settings.flight.cert, settings.flight.key, settings.flight.ca)
-    cert, key, ca = (Path(file) if file else None for file in files)
-    return Pair("this console", cert, key, ca or bundle)
-
-
-def _target(text: str, transport: str, *, tls: bool, server_name: str | None) -> Target:
-    from atom_console.pki.probe import Target
-    from atom_console.pki.translate import Transport
-
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InputError(f"{text!r} is not HOST:PORT", next_step="write broker-1.internal:9093 or [fd00::1]:9093")
-    return Target(host, int(port), Transport(transport), tls=tls, server_name=server_name)
 
 
 def _tell_reports(cli: CliContext, reports: Sequence[Report]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from atom_console.cli.flight_transfer import (
 )
 from atom_console.cli.frame import CliContext, Group, json_option, pass_context
 from atom_console.cli.output import print_fields, print_json, print_line, print_table, say
-from atom_console.errors import AtomError, InputError, RefusedError
+from atom_console.errors import AtomError, CheckError, InputError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from atom_console.flight.client import FlightConsole, ServerSchema
@@ -333,13 +333,19 @@ def serve(
 
 @contextmanager
 def _console(cli: CliContext, uri: str | None, *, deadline_s: float | None = None) -> Iterator[FlightConsole]:
+    from atom_console.engine.tls_advice import advised, explain_flight
     from atom_console.flight.client import FlightConsole
     from atom_console.flight.fetch_plan import Limits
 
     settings = cli.settings().flight
     limits = Limits(ring_batches=settings.ring_batches, idle_timeout_s=settings.idle_timeout_s, deadline_s=deadline_s)
     with FlightConsole(connection(cli, uri), deadline_s=settings.deadline_s, limits=limits) as console:
-        yield console
+        try:
+            yield console
+        except (UnreachableError, CheckError) as error:
+            with suppress(AtomError, OSError):  # of the inventory: the error itself is what has to be told
+                advised(error, explain_flight(cli.settings(), error, uri))
+            raise
 
 
 def connection(cli: CliContext, uri: str | None) -> Connection:

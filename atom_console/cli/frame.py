@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from atom_console.cli.output import say
+from atom_console.errors import AtomError, UnreachableError
 
 if TYPE_CHECKING:
     from atom_console.cli.commands import Entry
@@ -121,6 +123,17 @@ class PipeBrokenError(Exception):
     """
 
 
+def _look_behind(ctx: click.Context, error: UnreachableError) -> None:
+    """Let an unreachable broker's error say which fault of certificates is behind it, if one is."""
+    cli = ctx.find_object(CliContext)
+    if cli is None or not hasattr(error, "cause"):
+        return
+    from atom_console.engine.tls_advice import advised, explain_kafka
+
+    with contextlib.suppress(AtomError, OSError):
+        advised(error, explain_kafka(cli.settings(), error))
+
+
 class LazyGroup(Group):
     """A group whose commands are a table's; only the one that runs is imported."""
 
@@ -149,6 +162,9 @@ class LazyGroup(Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise PipeBrokenError from error
+        except UnreachableError as error:
+            _look_behind(ctx, error)
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

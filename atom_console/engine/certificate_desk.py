@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from atom_console.config import paths
 from atom_console.engine.commands import (
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from atom_console.pki.probe import Target
     from atom_console.pki.profiles import Profile
     from atom_console.pki.store import Store
-
-_STEP_NAMES = {1: "prepared", 2: "switched", 3: "retired"}
+    from atom_console.pki.translate import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,14 @@ class CertificateDesk:
         return _receipt(f"Read {entry.name}.", CertificateDetail(entry, tuple(versions)))
 
     def _verify(self, command: VerifyCertificate) -> Receipt:
+        from atom_console.pki.translate import Transport
         from atom_console.pki.verify import diagnose, pair_of, verify
 
         pair, secret = pair_of(self.store, command.name), self._secret(command.passphrase)
         if command.against is None:
             report = verify(pair, passphrase=secret)
         else:
-            report = diagnose(pair, target_of(command.against, command.transport), passphrase=secret)
+            report = diagnose(pair, target_of(command.against, Transport(command.transport)), passphrase=secret)
         return _receipt(f"{report.sentence}.", report, ok=report.ok)
 
     def _snippet(self, command: ShowSnippet) -> Receipt:
@@ -186,20 +186,19 @@ class CertificateDesk:
         return _receipt(f"Wrote {names} in {command.directory}.", tuple(files))
 
 
-def target_of(text: str, transport: Literal["kafka", "flight"], *, tls: bool = True) -> Target:
+def target_of(text: str, transport: Transport, *, tls: bool = True) -> Target:
     """`host:port` or `[::1]:port` as somebody to probe.
 
     Raises:
         InputError: not of that form.
     """
     from atom_console.pki.probe import Target
-    from atom_console.pki.translate import Transport
 
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"{text!r} is not HOST:PORT", next_step="write broker-1.internal:9093 or [fd00::1]:9093")
-    return Target(host, int(port), Transport(transport), tls=tls)
+    return Target(host, int(port), transport, tls=tls)
 
 
 def _receipt(text: str, value: Any, *, ok: bool = True) -> Receipt:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from atom_console.config import paths
 from atom_console.engine.identity import with_kafka_identity
-from atom_console.errors import AtomError, UnreachableError
+from atom_console.engine.tls_advice import advised, explain_flight, explain_kafka
+from atom_console.errors import AtomError
 
 if TYPE_CHECKING:
     from atom_console.config import Loaded, Settings
+    from atom_console.pki.findings import Finding
 
 Status = Literal["ok", "warning", "fault", "unknown"]
 
@@ -52,12 +54,20 @@ def examine(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Iterator
 def _guarded(name: str, look: Callable[[Settings], Check], settings: Settings) -> Check:
     try:
         return look(settings)
-    except UnreachableError as error:
-        return Check(name, "fault", error.what, error.next_step)
     except AtomError as error:
-        return Check(name, "fault", error.what, error.next_step)
+        told = advised(error, _behind(name, settings, error))
+        return Check(name, "fault", told.what, told.next_step)
     except OSError as error:
         return Check(name, "unknown", f"{error.filename or name}: {error.strerror or error}")
+
+
+def _behind(name: str, settings: Settings, error: AtomError) -> Finding | None:
+    """The fault of certificates behind a connection that failed, if it is one."""
+    explain = {"broker": explain_kafka, "flight": explain_flight}.get(name)
+    try:
+        return explain(settings, error) if explain is not None else None
+    except (AtomError, OSError):
+        return None  # the inventory cannot be read: its own check says so
 
 
 def _settings(loaded: Loaded) -> Check:

@@ -36,6 +36,7 @@ from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
 from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
+from atom_console.engine.tls_advice import TlsAdvisor, explain_kafka
 from atom_console.engine.wire import WireMeter
 from atom_console.engine.workload import WorkloadRunner
 from atom_console.errors import AtomError, InputError, RefusedError
@@ -82,8 +83,9 @@ class Engine:
         store_watch = StoreWatch(directory, LastLook(directory))
         self._store: Poller[StoreFacts] = Poller("store-watch", store_watch.read, STORE_TICK_S, store_watch.close)
         cluster_watch = ClusterWatch(self._settings.kafka)
+        self._kafka_advice = TlsAdvisor(lambda error: explain_kafka(loaded.settings, error))
         self._cluster: Poller[ClusterFacts] = Poller(
-            "cluster-watch", cluster_watch.read, CLUSTER_TICK_S, cluster_watch.close
+            "cluster-watch", self._kafka_advice.watching(cluster_watch.read), CLUSTER_TICK_S, cluster_watch.close
         )
         self._certificates: Poller[InventoryFacts] = Poller(
             "certificate-watch", lambda: read_inventory(loaded.settings), CERTIFICATES_TICK_S
@@ -126,10 +128,13 @@ class Engine:
                 int(self._settings.dlq.max_bytes),
             ),
             replay=sections.replay_section(self._store.reading, self._dead_letter_desk.active, now_s),
-            cluster=sections.cluster_section(self._cluster.reading, self._settings.kafka.bootstrap_servers, now_s),
+            cluster=sections.cluster_section(
+                self._cluster.reading, self._settings.kafka.bootstrap_servers, now_s, self._kafka_advice.advice
+            ),
             certificates=sections.certificate_section(self._certificates.reading, now_s),
             workload=self._workload.section(),
-            errors=() if seen is None else sections.error_rows(seen),
+            errors=sections.advice_rows(self._kafka_advice.advice)
+            + (() if seen is None else sections.error_rows(seen)),
             coach=self._coach(),
         )
 

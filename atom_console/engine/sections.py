@@ -29,6 +29,7 @@ from atom_console.engine.snapshot import (
     SettingRow,
     StoreState,
 )
+from atom_console.engine.tls_advice import Advice
 from atom_console.engine.wire import WireMeter
 from atom_console.errors import AtomError
 from atom_console.kafka.reachability import BrokerUnreachableError
@@ -194,8 +195,17 @@ def _lease(seen: ReplayFacts, now_ms: int) -> LeaseRow | None:
     )
 
 
-def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) -> ClusterSection:
-    """The brokers; the last facts stay, with their age, while they cannot be reached."""
+def cluster_section(
+    reading: Reading[ClusterFacts], servers: str, now_s: float, advice: Advice | None = None
+) -> ClusterSection:
+    """The brokers; the last facts stay, with their age, while they cannot be reached.
+
+    Args:
+        reading: from the cluster's watch.
+        servers: as configured.
+        now_s: `time.monotonic()`.
+        advice: which fault of certificates is behind a failed connection; it says more than the client does.
+    """
     facts = reading.value
     since_s = None if reading.since_s is None else now_s - reading.since_s
     if reading.error is None:
@@ -203,11 +213,14 @@ def cluster_section(reading: Reading[ClusterFacts], servers: str, now_s: float) 
     else:
         error = reading.error
         known = isinstance(error, BrokerUnreachableError)
+        reason = error.cause if known else error.what  # type: ignore[attr-defined]  # `known` says so
+        if advice is not None:
+            reason = f"{advice.finding.id}: {advice.finding.message}"
         connection = Connection(
             "disconnected",
             since_s,
             retry_in_s=None,
-            reason=error.cause if known else error.what,  # type: ignore[attr-defined]  # `known` says so
+            reason=reason,
             address=error.address if known else servers,  # type: ignore[attr-defined]  # `known` says so
         )
     if facts is None:
@@ -251,6 +264,14 @@ def error_rows(seen: PublisherSnapshot) -> tuple[ErrorRow, ...]:
         )
         for error in seen.recent_errors
     )
+
+
+def advice_rows(advice: Advice | None) -> tuple[ErrorRow, ...]:
+    """The fault of certificates that is behind a failed connection."""
+    if advice is None:
+        return ()
+    found = advice.finding
+    return (ErrorRow(advice.at_ms, 1, found.id, found.subject, found.message, found.next_step),)
 
 
 def _series(rate: RateSnapshot) -> Series:

@@ -216,10 +216,12 @@ def explain(
         own += verify(pair, roles=(Role.CLIENT,), passphrase=passphrase).findings
     tls = target.tls if target is not None else None
     evidence = Evidence(tls=tls, certificate_set=pair.cert is not None, own=own)
-    if target is not None:
-        report = diagnose(pair, target, passphrase=passphrase, timeout_s=timeout_s)
-        faults = tuple(f for f in report.findings if f.severity is Severity.ERROR)
-        if faults:
-            return faults
-    subject = str(target) if target is not None else None
-    return translate(text, transport, subject=subject, evidence=evidence)
+    told = translate(text, transport, subject=None if target is None else str(target), evidence=evidence)
+    if target is None:
+        return told
+    report = diagnose(pair, target, passphrase=passphrase, timeout_s=timeout_s)
+    faults = tuple(f for f in report.findings if f.severity is Severity.ERROR)
+    open_ones = {candidate for fault in faults for candidate in fault.candidates}
+    if open_ones and all(one.id in open_ones and not one.candidates for one in told):
+        return told  # the peer was silent to us and spoke to the client
+    return faults or told
