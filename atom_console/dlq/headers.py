@@ -18,7 +18,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 _LENGTHS = struct.Struct("<qqq")
-_NULL = _I32.pack(-1)
+_SHORT = 64
 
 
 class HeadersError(CheckError):
@@ -30,10 +30,18 @@ def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
     out: list[bytes] = []
     for name, value in headers:
         if value is None:
-            out += (_name(name), _NULL)
+            out.append(_prefix(name, -1))
+        elif len(value) < _SHORT:
+            out += (_prefix(name, len(value)), value)
         else:
             out += (_name(name), _I32.pack(len(value)), value)
     return b"".join(out)
+
+
+@lru_cache(maxsize=8192)
+def _prefix(name: str, size: int) -> bytes:
+    """All that stands before a short value, or in place of a null one."""
+    return _name(name) + _I32.pack(size)
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from atom_console.dlq.columns import Columns
 from atom_console.dlq.headers import encode_headers
 from atom_console.dlq.ids import id_bytes
 from atom_console.dlq.insert import Cohorts, Prepared, insert_records
@@ -53,17 +54,7 @@ class Batch:
         self.places = [record.provenance or Provenance() for record in records]
         self.prepared: Prepared | None = None
         if records and not any(record.id for record in records):
-            for record in records:
-                record.provenance = None  # the rows go in together, see `_insert_places`
-            self.prepared = Prepared(records, _now_ms())
-
-    def whole(self) -> list[NewRecord]:
-        """The records with their places, for the careful way in."""
-        for record, place in zip(self.records, self.places, strict=True):
-            record.provenance = place
-            if self.prepared is not None:
-                record.id = b""  # given by us, so that nobody has to look for it
-        return self.records
+            self.prepared = Prepared(Columns.of(records), _now_ms())
 
 
 class Ledger:
@@ -110,7 +101,7 @@ class Ledger:
                 _insert_places(conn, added, source, batch.places)
             else:
                 added = insert_records(
-                    conn, batch.whole(), self._cohorts, now_ms=_now_ms(), action="ingest", reason=reason
+                    conn, batch.records, self._cohorts, now_ms=_now_ms(), action="ingest", reason=reason
                 )
             conn.executemany(
                 "INSERT INTO ingest_position VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"

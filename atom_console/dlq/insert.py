@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq import audit
+from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import VERSION
 from atom_console.dlq.headers import encode_headers, payload_digest
 from atom_console.dlq.ids import key_hash, uuid7
@@ -82,73 +84,86 @@ class Cohorts:
         self._new.clear()
 
 
+@dataclass(slots=True)
+class _Sum:
+    """What a batch adds to the counters of one cohort, state and minute.
+
+    `first` and `last` are places in the batch, `earliest` and `latest` times of capture.
+    """
+
+    cohort: CohortKey
+    state: str
+    minute: int
+    first: int
+    earliest: int
+    latest: int
+    last: int = 0
+    count: int = 0
+    size: int = 0
+    number: int = 0
+
+
 class Prepared:
-    """A batch as rows, made without the database, so that it can be made while the batch before is being committed."""
+    """A batch as rows, made without the database, so that it can be made while the batch before is being committed.
 
-    __slots__ = ("_keys", "_payloads", "_rows", "_seal", "_sums", "count", "now_ms", "records")
+    Args:
+        columns: the records; empty ids are filled in. A record with provenance needs a row of that beside this.
+        now_ms: Unix milliseconds.
+    """
 
-    def __init__(self, records: Sequence[NewRecord], now_ms: int) -> None:
-        self.records = records
-        self.count = len(records)
-        self.now_ms = now_ms
-        rows: list[object] = []
-        payloads: list[object] = []
-        shas: list[bytes] = []
-        keys: list[CohortKey] = []
-        # count, bytes, first and last place in the batch, earliest and latest capture
-        sums: dict[tuple[CohortKey, str, int], list[int]] = {}
-        nameless = [record for record in records if not record.id]
-        for record, new in zip(nameless, uuid7(len(nameless)), strict=True):
-            record.id = new
-        for index, r in enumerate(records):
-            trouble, at, key, value = r.trouble, r.captured_at, r.key, r.value
-            headers = encode_headers(r.headers)
-            sha = payload_digest(key, value, headers)
-            size = (len(key) if key else 0) + (len(value) if value else 0) + len(headers)
-            state = r.state or first_state(trouble.err_class)
-            cohort = (trouble, r.tenant_id)
-            rows += (
-                None, r.id, None, state, r.state_reason, now_ms, at, size, r.payload_kind, r.maybe_persisted,
-                trouble.component, None if key is None else key_hash(key), r.event_id, r.event_type, r.event_ts,
-                r.orig_partition, r.orig_timestamp,
-            )  # fmt: skip
-            payloads += (None, key, value, headers, sha, trouble.message)
-            shas.append(sha)
-            keys.append(cohort)
-            sum_key = (cohort, state, at // 60_000)
-            found = sums.get(sum_key)
-            if found is None:
-                sums[sum_key] = [1, size, index, index, at, at]
-            else:
-                found[0] += 1
-                found[1] += size
-                found[3] = index
-                if at > found[5]:
-                    found[5] = at
-                elif at < found[4]:
-                    found[4] = at
-        self._rows, self._payloads, self._keys, self._sums = rows, payloads, keys, sums
-        self._seal = hashlib.sha256(b"".join(r.id for r in records) + b"".join(shas)).digest()
+    __slots__ = ("_owners", "_payloads", "_rows", "_seal", "_sums", "columns", "count", "now_ms")
+
+    def __init__(self, columns: Columns, now_ms: int) -> None:
+        self.columns, self.count, self.now_ms = columns, len(columns), now_ms
+        c, count = columns, self.count
+        _name_all(c.ids)
+        states = [state or first_state(t.err_class) for state, t in zip(c.states, c.troubles, strict=True)]
+        headers = list(map(encode_headers, c.headers))
+        shas = list(map(payload_digest, c.keys, c.values, headers))
+        sizes = [
+            (len(key) if key else 0) + (len(value) if value else 0) + len(blob)
+            for key, value, blob in zip(c.keys, c.values, headers, strict=True)
+        ]
+        self._sums, self._owners = _sums_of(c, states, sizes)
+        self._rows = _by_row(
+            [None] * count,
+            c.ids,
+            [None] * count,
+            states,
+            c.state_reasons,
+            [now_ms] * count,
+            c.captured_at,
+            sizes,
+            c.payload_kinds,
+            c.maybe_persisted,
+            [t.component for t in c.troubles],
+            [None if key is None else key_hash(key) for key in c.keys],
+            c.event_ids,
+            c.event_types,
+            c.event_ts,
+            c.orig_partitions,
+            c.orig_timestamps,
+        )
+        self._payloads = _by_row([None] * count, c.keys, c.values, headers, shas, [t.message for t in c.troubles])
+        self._seal = hashlib.sha256(b"".join((*c.ids, *shas))).digest()
 
     def write(self, conn: apsw.Connection, cohorts: Cohorts, *, action: str, reason: str) -> range:
         """All rows, counters and the audit row, inside the caller's transaction; the `seq` of each record."""
         first = _reserve(conn, "next_seq", self.count)
         seqs = range(first, first + self.count)
-        numbers = {key: cohorts.number(conn, key[0], key[1], sums[4]) for (key, _, _), sums in self._sums.items()}
+        sums = self._sums
+        for s in sums:
+            s.number = cohorts.number(conn, *s.cohort, s.earliest)
         self._rows[0::17] = seqs
-        self._rows[2::17] = [numbers[key] for key in self._keys]
+        self._rows[2::17] = [s.number for s in self._owners]
         self._payloads[0::6] = seqs
         _insert(conn, "record", _RECORD, 17, self._rows)
         _insert(conn, "payload", _PAYLOAD, 6, self._payloads)
-        for seq, r in zip(seqs, self.records, strict=True):
-            if r.provenance is not None:
-                _insert_provenance(conn, seq, r.trouble, r.provenance)
-        sums = self._sums.items()
-        conn.executemany(_TALLY, ((numbers[key], state, s[0], s[1]) for (key, state, _), s in sums))
+        conn.executemany(_TALLY, ((s.number, s.state, s.count, s.size) for s in sums))
         conn.executemany(
-            _ARRIVAL, ((minute, key[0].fingerprint, s[0], first + s[2], first + s[3]) for (key, _, minute), s in sums)
+            _ARRIVAL, ((s.minute, s.cohort[0].fingerprint, s.count, first + s.first, first + s.last) for s in sums)
         )
-        conn.executemany(_SEEN, ((s[4], s[5], numbers[key]) for (key, _, _), s in sums))
+        conn.executemany(_SEEN, ((s.earliest, s.latest, s.number) for s in sums))
         audit.append(
             conn,
             actor=audit.present_actor(),
@@ -161,6 +176,44 @@ class Prepared:
             span=(first, seqs[-1]),
         )
         return seqs
+
+
+def _name_all(ids: list[bytes]) -> None:
+    """Give an id to whoever has none."""
+    nameless = [index for index, raw in enumerate(ids) if not raw]
+    for index, new in zip(nameless, uuid7(len(nameless)), strict=True):
+        ids[index] = new
+
+
+def _sums_of(c: Columns, states: list[str], sizes: list[int]) -> tuple[list[_Sum], list[_Sum]]:
+    """What the batch adds to counters; which of them each record counts in."""
+    sums: dict[tuple[Trouble, str | None, str, int], _Sum] = {}
+    owners: list[_Sum] = []
+    for index, (trouble, tenant, state, size, at) in enumerate(
+        zip(c.troubles, c.tenant_ids, states, sizes, c.captured_at, strict=True)
+    ):
+        key = (trouble, tenant, state, at // 60_000)
+        found = sums.get(key)
+        if found is None:
+            found = sums[key] = _Sum((trouble, tenant), state, key[3], index, at, at)
+        found.last = index
+        found.count += 1
+        found.size += size
+        if at > found.latest:
+            found.latest = at
+        elif at < found.earliest:
+            found.earliest = at
+        owners.append(found)
+    return list(sums.values()), owners
+
+
+def _by_row(*columns: list[Any]) -> list[Any]:
+    """Columns → the values of all rows in one flat list."""
+    width = len(columns)
+    flat: list[Any] = [None] * (width * len(columns[0]))
+    for index, column in enumerate(columns):
+        flat[index::width] = column
+    return flat
 
 
 def insert_records(
@@ -183,7 +236,13 @@ def insert_records(
     fresh = _without_known(conn, records)
     if not fresh:
         return range(0)
-    return Prepared(fresh, now_ms).write(conn, cohorts, action=action, reason=reason)
+    columns = Columns.of(fresh)
+    seqs = Prepared(columns, now_ms).write(conn, cohorts, action=action, reason=reason)
+    for seq, record, new in zip(seqs, fresh, columns.ids, strict=True):
+        record.id = new
+        if record.provenance is not None:
+            _insert_provenance(conn, seq, record.trouble, record.provenance)
+    return seqs
 
 
 def reserve_journal_ids(conn: apsw.Connection, count: int) -> int:
@@ -210,7 +269,7 @@ def _find_or_add(conn: apsw.Connection, trouble: Trouble, tenant: str | None, at
     return int(found)
 
 
-def _insert(conn: apsw.Connection, table: str, columns: str, width: int, values: list[object]) -> None:
+def _insert(conn: apsw.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
     """Rows given as one flat list, in the largest statements that fit."""
     at, left = 0, len(values) // width
     for size in _CHUNKS:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MOST_FAILURES: Final = 20_000
 MOST_BYTES: Final = 64 * 2**20
-_BATCH: Final = 1_000
+_BATCH: Final = 4_000
+_COMPANY: Final = 1_000
 _BATCH_BYTES: Final = 8 * 2**20
 _ACKS_AT_ONCE: Final = 1_000
 
@@ -58,6 +59,7 @@ class Intake:
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._failures: deque[FailedDelivery] = deque()
+        self._weights: deque[int] = deque()
         self._bytes = 0
         self._appends: deque[Append] = deque()
         self._calls: deque[Call] = deque()
@@ -68,16 +70,22 @@ class Intake:
 
     def put(self, failure: FailedDelivery) -> bool:
         """Queue one failure; waits while the queue is full and the disk is being written. False: closed, not taken."""
+        size = weight(failure)
         with self._lock:
-            while self._full() and not self._closed and not self._unbounded:
-                self._room.wait()
+            if len(self._failures) >= MOST_FAILURES or self._bytes >= MOST_BYTES:
+                self._wait_for_room()
             if self._closed:
                 return False
             self._failures.append(failure)
-            self._bytes += weight(failure)
+            self._weights.append(size)
+            self._bytes += size
             if len(self._failures) == 1:
                 self._work.notify()
             return True
+
+    def _wait_for_room(self) -> None:
+        while self._full() and not self._closed and not self._unbounded:
+            self._room.wait()
 
     def append(self, item: Append) -> bool:
         """Queue journal entries; False: closed, not taken."""
@@ -127,14 +135,14 @@ class Intake:
         return len(self._failures)
 
     def take(self, wait_s: float, *, linger_s: float = 0.0) -> Batch:
-        """The next batch: at most 1,000 failures or 8 MiB; empty when nothing came in `wait_s` seconds.
+        """The next batch: at most 4,000 failures or 8 MiB; empty when nothing came in `wait_s` seconds.
 
         Failures alone linger a little for company, because nobody waits for them; journal entries and calls do not.
         """
         with self._lock:
             if not (self._failures or self._urgent or self._closed or len(self._acks) >= _ACKS_AT_ONCE):
                 self._work.wait(wait_s)
-            if linger_s and self._failures and len(self._failures) < _BATCH and not (self._urgent or self._closed):
+            if linger_s and self._failures and len(self._failures) < _COMPANY and not (self._urgent or self._closed):
                 self._work.wait(linger_s)
             return self._drain()
 
@@ -144,15 +152,9 @@ class Intake:
             return self._drain()
 
     def _drain(self) -> Batch:
-        batch = Batch()
-        size = 0
-        while self._failures and len(batch.failures) < _BATCH and size < _BATCH_BYTES:
-            failure = self._failures.popleft()
-            size += weight(failure)
-            batch.failures.append(failure)
-        self._bytes -= size
+        batch = Batch(self._some_failures())
         rows = 0
-        while self._appends and rows < _BATCH:
+        while self._appends and rows < _COMPANY:
             item = self._appends.popleft()
             rows += len(item.entries)
             batch.appends.append(item)
@@ -165,13 +167,29 @@ class Intake:
             self._room.notify_all()  # not before: each waking of the producer takes the interpreter away for a while
         return batch
 
+    def _some_failures(self) -> list[FailedDelivery]:
+        """The oldest; all of them where they fit, without a step for each."""
+        if len(self._failures) <= _BATCH and self._bytes <= _BATCH_BYTES:
+            taken = list(self._failures)
+            self._failures.clear()
+            self._weights.clear()
+            self._bytes = 0
+            return taken
+        taken, size = [], 0
+        while self._failures and len(taken) < _BATCH and size < _BATCH_BYTES:
+            taken.append(self._failures.popleft())
+            size += self._weights.popleft()
+        self._bytes -= size
+        return taken
+
     def _full(self) -> bool:
         return len(self._failures) >= MOST_FAILURES or self._bytes >= MOST_BYTES
 
 
 def weight(failure: FailedDelivery) -> int:
     """Bytes that a failure holds, roughly."""
-    size = 512 + len(failure.value or b"") + len(failure.key or b"")
+    value, key = failure.value, failure.key
+    size = 512 + (len(value) if value else 0) + (len(key) if key else 0)
     for name, value in failure.headers:
-        size += len(name) + len(value or b"")
+        size += len(name) + (len(value) if value else 0)
     return size

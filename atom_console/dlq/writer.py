@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import apsw
 
 from atom_console.dlq import database, journal
+from atom_console.dlq.columns import Columns
 from atom_console.dlq.errors import StoreUnavailableError
 from atom_console.dlq.health import Health, StoreSettings, judge
 from atom_console.dlq.insert import Prepared, insert_records
 from atom_console.dlq.intake import Batch, Intake
 from atom_console.dlq.link import Link
-from atom_console.dlq.normalise import from_failure, from_failures
+from atom_console.dlq.normalise import columns_of, from_failure
 from atom_console.dlq.place import Place
 from atom_console.dlq.record import NewRecord
 from atom_console.dlq.spill_file import SpillWriter
@@ -146,7 +147,7 @@ class Writer:
                 self._cycle(batch, prepared)
             except Exception as error:  # a fault of ours must not end the only thread that saves events
                 LOG.exception("the writer met a fault of its own", extra={"event": "dlq.fault"})
-                self._unsaved += self._normalise(batch.failures) if prepared is None else prepared.records
+                self._unsaved += (self._columns(batch.failures) if prepared is None else prepared.columns).records()
                 _answer_all(batch, error)
         self._finish()
 
@@ -174,7 +175,7 @@ class Writer:
         if prepared is None:
             prepared = self._prepare(batch.failures)
         if prepared is not None and (self._upkeep.room.spent or self._link.resting):
-            self._put_elsewhere(prepared.records)
+            self._put_elsewhere(prepared.columns.records())
             prepared = None
         if prepared is not None or batch.appends or (self._acks and self._link.fault is None):
             self._commit(batch, prepared)
@@ -217,7 +218,7 @@ class Writer:
         done = self._acks
         if prepared is not None:
             prepared.write(conn, self._link.cohorts, action="capture", reason="")
-            done = done + [r.journal_id for r in prepared.records if r.journal_id is not None]
+            done = done + [number for number in prepared.columns.journal_ids if number is not None]
         ranges = [
             journal.append(conn, self._owner, item.entries, component=self._component, now_ms=at)
             for item in batch.appends
@@ -244,20 +245,18 @@ class Writer:
             commit.result()
 
     def _prepare(self, failures: Sequence[FailedDelivery]) -> Prepared | None:
-        return Prepared(self._normalise(failures), now_ms()) if failures else None
+        return Prepared(self._columns(failures), now_ms()) if failures else None
 
-    def _normalise(self, failures: Sequence[FailedDelivery]) -> list[NewRecord]:
-        if not failures:
-            return []
+    def _columns(self, failures: Sequence[FailedDelivery]) -> Columns:
         try:
-            records = from_failures(failures, self.cluster_id)
+            columns = columns_of(failures, self.cluster_id)
         except Exception:  # whatever is odd about an event, it is saved
             LOG.exception("events could not be read", extra={"event": "dlq.unreadable"})
-            records = [from_failure(failure, self.cluster_id) for failure in failures]
-        for record in records:
-            if record.journal_id is not None:
-                record.id = self._owner.record_id(record.journal_id)
-        return records
+            columns = Columns.of([from_failure(failure, self.cluster_id) for failure in failures])
+        for index, number in enumerate(columns.journal_ids):
+            if number is not None:
+                columns.ids[index] = self._owner.record_id(number)
+        return columns
 
     def _refused(self, batch: Batch, prepared: Prepared | None, error: Exception) -> None:
         """The transaction is gone: records go another way, callers of the journal hear of it."""
@@ -267,10 +266,10 @@ class Writer:
             self._link.down(error)
         if prepared is not None:
             if self._link.fault is not None:
-                self._put_elsewhere(prepared.records)
+                self._put_elsewhere(prepared.columns.records())
             else:
                 LOG.error("a batch was refused, each record is tried alone: %s", error, extra={"event": "dlq.refused"})
-                for record in prepared.records:
+                for record in prepared.columns.records():
                     self._unsaved += self._keep([record])
         self._update_health()
         if isinstance(error, apsw.Error):
