@@ -66,18 +66,31 @@ _COLUMNS: Final = (
 )
 
 
+_BY_SEQ: Final = f"SELECT {_COLUMNS} FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value ORDER BY j.key"  # noqa: S608
+
+
 def load_candidates(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> list[Candidate]:
     """The records, in order of arrival."""
-    if isinstance(wanted, Filter):
-        seqs: Iterable[int] = Walk(conn, wanted, "oldest").seqs(None)
-    else:
-        seqs = sorted(set(wanted))
     cohorts: Mapping[Any, Any] = {
         row[0]: row[1:] for row in conn.execute("SELECT id, fingerprint, dest_topic, tenant_id, cluster_id FROM cohort")
     }
-    query = f"SELECT {_COLUMNS} FROM json_each(?) j JOIN record r ON r.seq = j.value ORDER BY j.key"  # noqa: S608 -- our own constants
-    found: Any = conn.execute(query, (json.dumps(list(seqs)),))
-    return [Candidate(row[1:], cohorts[row[0]]) for row in found]
+    return [Candidate(row[1:], cohorts[row[0]]) for row in _rows(conn, wanted)]
+
+
+def _rows(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> Any:
+    """One statement where cohorts, states and times say it all; else by the list of numbers."""
+    if not isinstance(wanted, Filter):
+        return conn.execute(_BY_SEQ, (json.dumps(sorted(set(wanted))),))
+    if wanted.ids or wanted.keys or wanted.event_ids:
+        return conn.execute(_BY_SEQ, (json.dumps(list(Walk(conn, wanted, "oldest").seqs(None))),))
+    where, values = wanted.cohort_where()
+    chosen = f"r.cohort IN (SELECT c.id FROM cohort c WHERE {where})"  # noqa: S608 -- our own text, values are bound
+    if wanted.states:
+        chosen += " AND r.state IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps(wanted.states))
+    times = (wanted.since or 0, (1 << 62) if wanted.until is None else wanted.until)
+    query = f"SELECT {_COLUMNS} FROM record r WHERE {chosen} AND r.captured_at >= ? AND r.captured_at < ?"  # noqa: S608
+    return conn.execute(f"{query} ORDER BY r.seq", (*values, *times))
 
 
 def newest_by_key(conn: apsw.Connection, records: Iterable[Candidate]) -> dict[ChainKey, int]:

@@ -5,6 +5,7 @@ A plan is stored with its frozen list of records: what arrives later, or changes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -17,6 +18,7 @@ from atom_console.dlq.filters import Filter
 from atom_console.dlq.replay.candidates import Candidate, Hold, load_candidates, newest_by_key, unresolved_before
 from atom_console.dlq.replay.errors import EmptyPlanError, NotConfirmedError
 from atom_console.dlq.replay.options import ReplayOptions
+from atom_console.dlq.replay.quiet import quiet_interpreter
 from atom_console.dlq.replay.reading import reading
 from atom_console.dlq.replay.targets import Target, Targets, look_up
 from atom_console.dlq.times import now_ms
@@ -129,6 +131,11 @@ def plan(
     if isinstance(wanted, Filter):
         wanted.check()
         wanted.require_something(everything=everything)
+    with quiet_interpreter():
+        return _plan(store, settings, wanted, chosen)
+
+
+def _plan(store: Store, settings: Settings, wanted: Filter | Sequence[int], chosen: ReplayOptions) -> Plan:
     with reading(store.directory) as conn:
         records = load_candidates(conn, wanted)
         if not records:
@@ -359,11 +366,11 @@ def _store(conn: apsw.Connection, made: Plan, options: ReplayOptions, records: S
         ),
     )  # fmt: skip
     run_id = conn.last_insert_rowid()
-    items = [(record.seq, record.rev, record.hold) for record in records]
+    items = json.dumps([(record.seq, record.rev, record.hold) for record in records])
     conn.execute(
         "INSERT INTO run_item (run_id, position, seq, rev, held)"
         " SELECT ?, key, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
-        (run_id, json.dumps(items)),
+        (run_id, items),
     )
     audit.append(
         conn,
@@ -372,6 +379,6 @@ def _store(conn: apsw.Connection, made: Plan, options: ReplayOptions, records: S
         action="plan",
         subject=f"run {made.run_id}",
         records=len(records),
-        after_sha=audit.digest([(record.seq, record.rev) for record in records]),
+        after_sha=hashlib.sha256(items.encode()).digest(),
         reason=f"{made.count} to send, {sum(made.held.values())} held back",
     )

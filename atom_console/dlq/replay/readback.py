@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from atom_console.dlq.replay.items import ID_HEADER, id_of
+from atom_console.dlq.replay.quiet import quiet_interpreter
 from atom_console.dlq.replay.targets import Target, Targets, look_up
 from atom_console.errors import AtomError, UnreachableError
 from atom_console.kafka.cluster import ClusterReader
@@ -87,7 +88,8 @@ def find(
                 found.doubts.append(Doubt(f"{topic}[{partition}]: ends at {mark.high}, it was at {low}: it was cut"))
             else:
                 ranges[partition] = (low, mark.high)
-        _read(kafka, topic, ranges, wanted, found, targets, stop)
+        with quiet_interpreter():
+            _read(kafka, topic, ranges, wanted, found, targets, stop)
     return found
 
 
