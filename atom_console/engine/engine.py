@@ -20,6 +20,7 @@ from atom_console.engine.commands import (
     CertificateCommand,
     Command,
     DeadLetterCommand,
+    FlightCommand,
     PaceWorkload,
     PublishEvent,
     Receipt,
@@ -30,11 +31,13 @@ from atom_console.engine.dead_letter_desk import DeadLetterDesk
 from atom_console.engine.dlq_watch import TICK_S as STORE_TICK_S
 from atom_console.engine.dlq_watch import StoreFacts, StoreWatch
 from atom_console.engine.feed import envelope
+from atom_console.engine.flight_desk import FlightDesk
 from atom_console.engine.identity import with_kafka_identity
 from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
+from atom_console.engine.schema_shelf import SchemaShelf
 from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
 from atom_console.engine.tls_advice import TlsAdvisor, explain_kafka
 from atom_console.engine.wire import WireMeter
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 _REPORT_S: Final = 2.0
 _STEP_S: Final = 0.02
+_TURN_S: Final = 0.2
+_LAST_FLUSH_S: Final = 0.5
+_STOP_S: Final = 0.3
 _P99_HISTORY: Final = 120
 
 
@@ -91,11 +97,18 @@ class Engine:
             "certificate-watch", lambda: read_inventory(loaded.settings), CERTIFICATES_TICK_S
         )
         self._authority = CertificateDesk(loaded.settings)
+        self._schemas = SchemaShelf([paths.config_dir() / "schemas"], self._settings.kafka)
+        self._flight = FlightDesk(self._settings, self._receipts.append, self._schemas.add_flight)
 
     @property
     def dead_letters(self) -> Reader:
         """Reads of the profile's store; a missing store reads as empty."""
         return self._reader
+
+    @property
+    def schemas(self) -> SchemaShelf:
+        """Every schema that this console has met."""
+        return self._schemas
 
     def start(self) -> None:
         """Start the threads."""
@@ -108,14 +121,14 @@ class Engine:
 
     def snapshot(self) -> EngineSnapshot:
         """The present state. Never blocks."""
-        now_s = time.monotonic()
+        now_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
         producer = self._producer
         seen = None if producer is None else producer.snapshot()
         if seen is not None:
             self._observe(seen, now_s)
         fault = self._producer_fault
         return EngineSnapshot(
-            taken_at_ms=time.time_ns() // 1_000_000,
+            taken_at_ms=now_ms,
             session=self._session,
             producer=ProducerSection(fatal=None if fault is None else fault.what)
             if seen is None
@@ -125,12 +138,16 @@ class Engine:
                 None if producer is None else producer.store.health,
                 fault,
                 now_s,
+                now_ms,
                 int(self._settings.dlq.max_bytes),
             ),
-            replay=sections.replay_section(self._store.reading, self._dead_letter_desk.active, now_s),
+            replay=sections.replay_section(
+                self._store.reading, self._dead_letter_desk.active, self._dead_letter_desk.job, now_s
+            ),
             cluster=sections.cluster_section(
                 self._cluster.reading, self._settings.kafka.bootstrap_servers, now_s, self._kafka_advice.advice
             ),
+            flight=self._flight.section(),
             certificates=sections.certificate_section(self._certificates.reading, now_s),
             workload=self._workload.section(),
             errors=sections.advice_rows(self._kafka_advice.advice)
@@ -138,7 +155,7 @@ class Engine:
             coach=self._coach(),
         )
 
-    def submit(self, command: Command) -> Receipt:
+    def submit(self, command: Command) -> Receipt:  # noqa: PLR0911 - one return for each kind of command
         """Do it, or start it, and say what was done. Raises AtomError where it is refused or failed."""
         if command.changes and self._settings.read_only:
             raise RefusedError(
@@ -150,6 +167,7 @@ class Engine:
                 self._store.refresh()
                 self._cluster.refresh()
                 self._certificates.refresh()
+                self._flight.refresh()
                 return _receipt("Asked the cluster and the store again.")
             case PublishEvent():
                 return self._publish(command)
@@ -161,6 +179,8 @@ class Engine:
                 return self._pace(command)
             case CertificateCommand():
                 return self._certify(command)
+            case FlightCommand():
+                return self._flight.do(command)
             case DeadLetterCommand():
                 return self._dead_letter_desk.do(command)
             case _:
@@ -190,8 +210,12 @@ class Engine:
 
     def stop(self) -> None:
         """Stop the threads. Call `drain` first."""
-        for poller in (self._certificates, self._store, self._cluster):
-            poller.stop()
+        self._flight.stop()
+        pollers = (self._certificates, self._store, self._cluster)
+        for poller in pollers:
+            poller.end()
+        for poller in pollers:
+            poller.stop(_STOP_S)
 
     def _observe(self, seen: PublisherSnapshot, now_s: float) -> None:
         """Histories that only a reader wants: kept while somebody reads."""
@@ -262,20 +286,28 @@ class Engine:
                 return _receipt(f"Set the workload to {rate}.")
 
     def _drain(self, deadline_s: float) -> DrainReport:
+        end_s = time.monotonic() + deadline_s
         self._workload.stop(deadline_s)
         self._dead_letter_desk.stop()
         if self._opening is not None:
             self._opening.join(deadline_s)
         if self._producer is None:
             return DrainReport("Nothing was in flight.")
+        self._await_reports(self._producer, end_s - _LAST_FLUSH_S)
         try:
-            report = self._producer.close(deadline_s)
+            report = self._producer.close(_LAST_FLUSH_S)
         except AtomError as error:
             return DrainReport(error.what, saved=False)
         text = f"{report.accepted:,} accepted: {report.acked:,} acknowledged, {report.captured:,} in the DLQ."
         if report.complete:
             return DrainReport(text)
         return DrainReport(f"{text} {report.unsaved + report.unreported:,} could not be saved.", saved=False)
+
+    def _await_reports(self, producer: Producer, end_s: float) -> None:
+        """Until nothing is in flight, for as long as the brokers answer: where they do not, waiting saves nothing."""
+        self._cluster.refresh()
+        while producer.snapshot().in_flight and time.monotonic() < end_s and self._cluster.reading.error is None:
+            producer.wait_for_reports(_TURN_S)
 
 
 def _receipt(text: str, *, ok: bool = True) -> Receipt:

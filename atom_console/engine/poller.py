@@ -63,10 +63,14 @@ class Poller(Generic[T]):
         """Ask now instead of at the next tick."""
         self._wake.set()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """End after the question that is being asked; a hanging one is left behind (the thread is a daemon)."""
+    def end(self) -> None:
+        """End after the question that is being asked; returns at once."""
         self._stopping = True
         self._wake.set()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """`end`, and wait for it; a hanging question is left behind (the thread is a daemon)."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 

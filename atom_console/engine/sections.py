@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _LATENCY_WINDOW_S = 60.0
 _NS_PER_MS = 1_000_000
+_CONNECT = re.compile(r"^Connect to \S+ failed: ")
+"""librdkafka's beginning of a refused connection: the address that it repeats would take the cause off the screen."""
 _HEALTH_STATES: dict[HealthState, StoreState] = {
     HealthState.OK: "ok",
     HealthState.SIZE_CAP: "full",
@@ -213,7 +216,7 @@ def cluster_section(
     else:
         error = reading.error
         known = isinstance(error, BrokerUnreachableError)
-        reason = error.cause if known else error.what  # type: ignore[attr-defined]  # `known` says so
+        reason = _CONNECT.sub("", error.cause if known else error.what)  # type: ignore[attr-defined]  # `known`
         if advice is not None:
             reason = f"{advice.finding.id}: {advice.finding.message}"
         connection = Connection(

@@ -21,7 +21,7 @@ from atom_console.ui.drawing import (
     plain,
 )
 
-STALE_AFTER_S = 3.0
+STALE_AFTER_S = 2.0
 """Live numbers older than this are marked with their age."""
 
 ROOMS: tuple[tuple[str, str, str], ...] = (

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 
 from atom_console.ui.commands import COMMANDS, CommandSpec, Scope
 from atom_console.ui.drawing import Line, Span, fit, line
@@ -55,7 +54,7 @@ class CommandLine(Vertical):
         self._histories: dict[str, list[str]] = {":": [], "/": []}
         self._place = 0
         self._prefix = ":"
-        self._done: Callable[[str], None] = lambda _: None
+        self._done: Callable[[str | None], None] = lambda _: None
 
     def compose(self) -> ComposeResult:
         """The choices above, the field below."""
@@ -64,8 +63,8 @@ class CommandLine(Vertical):
             yield Lines(id="prefix")
             yield SafeInput(id="typed", select_on_focus=False)
 
-    def open(self, prefix: str, value: str, done: Callable[[str], None]) -> None:
-        """Take the focus; `done` gets the text that `enter` ended."""
+    def open(self, prefix: str, value: str, done: Callable[[str | None], None]) -> None:
+        """Take the focus; `done` gets the text that `enter` ended, or None after `esc`."""
         self._prefix, self._done = prefix, done
         self._place = len(self._histories[prefix])
         self.query_one("#prefix", Lines).show([line(prefix)])
@@ -95,10 +94,24 @@ class CommandLine(Vertical):
         found = completions(typed) if self._prefix == ":" and self.is_open else []
         self.query_one("#choices", Lines).show([_choice(spec) for spec in found[:_SHOWN]])
 
-    def on_input_submitted(self, event: SafeInput.Submitted) -> None:
-        """Do it."""
-        event.stop()
-        text = event.value.strip()
+    def take(self, event: events.Key) -> bool:
+        """A key for the line: done at once, before the next one is looked at. False where it means nothing here."""
+        typed = self.query_one("#typed", SafeInput)
+        if event.is_printable and event.character is not None:
+            typed.replace(event.character, *typed.selection)
+        elif event.key == "enter":
+            self._finish(typed.value.strip())
+        elif event.key == "escape":
+            self._finish(None)
+        elif event.key == "tab":
+            self._complete(typed)
+        elif event.key in {"up", "down"}:
+            self._recall(typed, -1 if event.key == "up" else 1)
+        else:
+            return False
+        return True
+
+    def _finish(self, text: str | None) -> None:
         history = self._histories[self._prefix]
         if text and history[-1:] != [text]:
             history.append(text)
@@ -106,25 +119,6 @@ class CommandLine(Vertical):
         done = self._done
         self.close()
         done(text)
-
-    def on_key(self, event: events.Key) -> None:
-        """Keys that the field leaves to us."""
-        typed = self.query_one("#typed", SafeInput)
-        if event.key == "escape":
-            self.close()
-            self._done = lambda _: None
-            self.post_message(CommandLine.Closed())
-        elif event.key == "tab":
-            self._complete(typed)
-        elif event.key in {"up", "down"}:
-            self._recall(typed, -1 if event.key == "up" else 1)
-        else:
-            return
-        event.stop()
-        event.prevent_default()
-
-    class Closed(Message):
-        """`esc`: nothing was asked for."""
 
     def _complete(self, typed: SafeInput) -> None:
         found = completions(typed.value) if self._prefix == ":" else []

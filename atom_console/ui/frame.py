@@ -172,6 +172,15 @@ class FrameApp(App[int]):
             with contextlib.suppress(RuntimeError):  # the loop is closed: the end is under way
                 self._loop_here.call_soon_threadsafe(self.exit, code)
 
+    def _handle_exception(self, error: Exception) -> None:
+        """End with the traceback in the log; Textual's own shows every local variable, payloads among them."""
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        _LOG.critical("the screen failed", exc_info=error)
+        self._close_messages_no_wait()
+
     def on_unmount(self) -> None:
         """The threads need no waiting for."""
         for loader in self._loaders:
@@ -254,13 +263,21 @@ class FrameApp(App[int]):
 
         Textual forwards a key to the focused widget's queue, and binds it only when it comes back. Over a slow link
         keys come in bursts: those behind `:` would be forwarded before the command line has the focus, and be lost or,
-        worse, taken for commands.
+        worse, taken for commands; those behind its `enter` would still be typed into it.
         """
+        if isinstance(event, events.Key) and not event.is_forwarded and (typing := self._command_line_in_use()):
+            if not (await self._check_bindings(event.key, priority=True) or typing.take(event)):
+                await self._check_bindings(event.key)
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, TextField):
             for priority in (True, False):
                 if await self._check_bindings(event.key, priority=priority):
                     return
         await super().on_event(event)
+
+    def _command_line_in_use(self) -> CommandLine | None:
+        around = () if self.focused is None else self.focused.ancestors
+        return next((node for node in around if isinstance(node, CommandLine)), None)
 
     def action_command(self, command_id: str) -> None:
         """What every binding calls."""
@@ -361,21 +378,15 @@ class FrameApp(App[int]):
         self._open_line("/", start, done)
 
     def _open_line(self, prefix: str, start: str, done: Callable[[str], None]) -> None:
-        def finished(text: str) -> None:
-            self._line_closed()
-            done(text)
+        def finished(text: str | None) -> None:
+            self.screen_stack[0].query_one("#footer").display = True
+            self.room.take_focus()
+            if text is not None:
+                done(text)
 
         frame = self.screen_stack[0]
         frame.query_one("#footer").display = False
         frame.query_one(CommandLine).open(prefix, start, finished)
-
-    def on_command_line_closed(self) -> None:
-        """`esc`."""
-        self._line_closed()
-
-    def _line_closed(self) -> None:
-        self.screen_stack[0].query_one("#footer").display = True
-        self.room.take_focus()
 
     def _typed_command(self, text: str) -> None:
         if not text:

@@ -13,7 +13,6 @@ import signal
 import sys
 import termios
 import threading
-import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import FrameType
@@ -218,6 +217,8 @@ def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain
         ending.screen_closed()
         if fault:
             _tell(f"The screen failed: a fault of ours. The traceback is in {log_file}.")
+        if in_flight := engine.snapshot().producer.queue_depth:
+            _tell(f"{in_flight:,} events are in flight: waiting for them, {drain_s:g} s at most.")
         report = engine.drain(drain_s)
         engine.stop()
     _tell(report.text)
@@ -228,8 +229,8 @@ def _run(app: ConsoleApp, mouse: bool) -> tuple[int | None, bool]:
     """The way out that was asked for, and whether the screen failed instead; tracebacks go to the log."""
     try:
         asked = app.run(mouse=mouse)
-    except Exception:  # noqa: BLE001 (whatever happened to the screen, the engine is still to be drained)
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 (whatever happened to the screen, the engine is still to be drained)
+        _LOG.critical("the screen failed", exc_info=error)
         return None, True
     return asked, asked is None and app.return_code not in {None, 0}
 

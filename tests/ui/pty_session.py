@@ -12,7 +12,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +22,11 @@ CHILD = Path(__file__).parent / "console_child.py"
 
 
 class PtySession:
-    def __init__(self, home: Path, size: tuple[int, int] = (80, 24), **environ: str) -> None:
+    """`command` is what runs there; without one, the console on a scripted engine."""
+
+    def __init__(
+        self, home: Path, size: tuple[int, int] = (80, 24), command: Sequence[str] | None = None, **environ: str
+    ) -> None:
         self.home = home
         width, height = size
         self.master, slave = pty.openpty()
@@ -32,7 +36,7 @@ class PtySession:
         env = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLORTERM"}}
         env |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **environ}
         self.process = subprocess.Popen(
-            [sys.executable, str(CHILD), str(home)],
+            command or [sys.executable, str(CHILD), str(home)],
             stdin=slave,
             stdout=slave,
             stderr=slave,

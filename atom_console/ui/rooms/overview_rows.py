@@ -306,10 +306,12 @@ def errors(snapshot: EngineSnapshot, width: int) -> list[Line]:
 def brokers(snapshot: EngineSnapshot, width: int) -> list[Line]:
     """Each broker with the state that the client sees."""
     rows = [line(Span(" BROKERS", "title"))]
+    gone = snapshot.cluster.connection.state == "disconnected"
     for broker in snapshot.cluster.brokers:
-        role: Role = "ok" if broker.state == "UP" else "warn"
+        state = f"was {broker.state}" if gone else broker.state
+        role: Role = "ok" if broker.state == "UP" and not gone else "warn"
         rows.append(
-            line(f"  {broker.node_id:>4}  {fit(broker.address, max(width - 24, 12))} ", foreign(broker.state, 14, role))
+            line(f"  {broker.node_id:>4}  {fit(broker.address, max(width - 24, 12))} ", foreign(state, 14, role))
         )
     return rows if snapshot.cluster.brokers else []
 
