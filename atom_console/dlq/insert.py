@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from atom_console.dlq import audit
 from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import VERSION
-from atom_console.dlq.headers import encode_headers, payload_digest
+from atom_console.dlq.headers import encode_headers, payload_digests
 from atom_console.dlq.ids import key_hash, uuid7
 from atom_console.dlq.record import NewRecord, Provenance, Trouble
 from atom_console.dlq.states import first_state
@@ -119,7 +119,7 @@ class Prepared:
         _name_all(c.ids)
         states = [state or first_state(t.err_class) for state, t in zip(c.states, c.troubles, strict=True)]
         headers = list(map(encode_headers, c.headers))
-        shas = list(map(payload_digest, c.keys, c.values, headers))
+        shas = payload_digests(c.keys, c.values, headers)
         sizes = [
             (len(key) if key else 0) + (len(value) if value else 0) + len(blob)
             for key, value, blob in zip(c.keys, c.values, headers, strict=True)
