@@ -29,6 +29,7 @@ TABLE: dict[str, Entry] = {
     "quarantine": Entry(f"{_TRIAGE}:quarantine", "Set records aside."),
     "discard": Entry(f"{_TRIAGE}:discard", "Give records up; can be undone until they are purged."),
     "restore": Entry(f"{_TRIAGE}:restore", "Undo a discard."),
+    "edit": Entry("atom_console.cli.dlq_edit_command:edit", "A new revision of a record; off unless allowed."),
     "ingest": Entry(f"{_TRANSFER}:ingest", "Read dead letters that others left on DLQ topics."),
     "drain": Entry(f"{_TRANSFER}:drain", "Publish local records to a shared DLQ topic."),
     "import": Entry(f"{_KEEP}:import_", "Take in spill files, each record exactly once."),

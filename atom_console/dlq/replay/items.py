@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq.adapters.strip import strip
-from atom_console.dlq.headers import decode_headers
+from atom_console.dlq.headers import Headers, decode_headers
 
 if TYPE_CHECKING:
     import apsw
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ID_HEADER: Final = "x-atom-dlq-id"
 RUN_HEADER: Final = "x-atom-replay-id"
 TIME_HEADER: Final = "x-atom-orig-ts"
+EDITED_HEADER: Final = "x-atom-edited-from"
+"""The event id before an edit, on an event that had to get a new one."""
 
 ChainKey = tuple[str, int]
 
@@ -114,7 +116,7 @@ class Loader:
         if edited is not None:  # a revision may make a key or value null
             key, value = row[12:14]
         options = self._options
-        sent = list(strip(decode_headers(headers))[0]) if headers else []
+        sent = _kept(decode_headers(headers), edited=edited is not None) if headers else []
         sent.append((RUN_HEADER, _run_header(self._run_name, attempts + 1)))
         if stamp is not None:
             sent.append((TIME_HEADER, b"%d" % stamp))
@@ -124,6 +126,14 @@ class Loader:
             position, seq, topic, None if key_hash is None else (topic, key_hash), attempts, key, value, sent,
             stamp if preserve else 0, partition if options.original_partition and partition is not None else -1,
         )  # fmt: skip
+
+
+def _kept(headers: Headers, *, edited: bool) -> list[tuple[str, bytes | None]]:
+    """What is sent of a record's headers; of ours only the one that an edit put there."""
+    spare = frozenset[int]()
+    if edited:
+        spare = frozenset(index for index, (name, _) in enumerate(headers) if name == EDITED_HEADER)
+    return list(strip(headers, spare=spare)[0])
 
 
 @lru_cache(maxsize=64)

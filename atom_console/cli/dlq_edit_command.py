@@ -1,0 +1,149 @@
+"""`dlq edit`: a new revision of a record, or of many by a rule file; a dry run unless it is confirmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atom_console.cli.dlq_filter import filter_options, make_filter
+from atom_console.cli.dlq_store import open_store
+from atom_console.cli.frame import CliContext, Command, json_option, pass_context
+from atom_console.cli.output import print_json, print_line, say
+from atom_console.errors import AtomError, InputError, PartialError, RefusedError
+
+if TYPE_CHECKING:
+    from atom_console.dlq.edit import Difference, Edit
+    from atom_console.dlq.reader import Reader
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        'atom-console dlq edit ID --event fixed.json --reason "INC-4711: wrong tenant" --yes',
+        'atom-console dlq edit --rules fix.toml --group 1f3a77c0 --reason "INC-4711"',
+    ),
+)
+@click.argument("record_id", metavar="[ID]", required=False)
+@click.option("--event", "event_file", metavar="FILE", type=click.Path(path_type=Path), help="The whole event, JSON.")
+@click.option("--rules", metavar="FILE", type=click.Path(path_type=Path), help="Rules for what the filter matches.")
+@filter_options
+@click.option("--all", "everything", is_flag=True, help="Every record of the store.")
+@click.option("--reason", required=True, metavar="R", help="Why, for the audit.")
+@click.option("--yes", is_flag=True, help="Store the revisions; without it the differences are shown.")
+@json_option
+@pass_context
+def edit(
+    cli: CliContext,
+    /,
+    record_id: str | None,
+    event_file: Path | None,
+    rules: Path | None,
+    everything: bool,
+    reason: str,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Change a record: decoded, changed, rebuilt, verified. Off unless the profile allows it; the original stays."""
+    from atom_console.dlq.edit import store_edit
+
+    settings = cli.settings()
+    if not (settings.allow_edit or settings.dlq.allow_edit):
+        raise RefusedError(
+            f"profile {settings.profile} does not allow edits", next_step="set dlq.allow_edit in a profile that may"
+        )
+    if (record_id is None) == (rules is None) or (event_file is None) == (rules is None):
+        raise click.UsageError("give ID with --event FILE, or --rules FILE with a filter")
+    failures: list[tuple[str, str]] = []
+    with open_store(cli, "edit") as store:
+        reader = store.reader()
+        try:
+            if rules is None:
+                edits = [_one(reader, record_id or "", event_file or Path())]
+            else:
+                wanted = make_filter(options)
+                wanted.require_something(everything=everything)
+                edits, failures = _many(reader, wanted, rules)
+        finally:
+            reader.close()
+        stored = [store_edit(store, settings, one, reason) for one in edits] if yes else []
+    revisions = {one.record_id: one.rev for one in stored}
+    _print(cli, edits, revisions, failures)
+    if failures:
+        raise PartialError(f"{len(failures)} records could not be edited", next_step="see the reasons above")
+    if not yes:
+        say(f"dry run: {len(edits)} records would change; --yes stores the revisions")
+
+
+def _one(reader: Reader, record_id: str, path: Path) -> Edit:
+    import json
+
+    from atom_console.dlq.edit import prepare
+    from atom_console.dlq.errors import FilterError
+
+    record = reader.record(record_id)
+    if record is None:
+        raise FilterError(f"{record_id}: no such record in this store", next_step="take an id from `dlq ls`")
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: not a JSON object")
+    return prepare(record, document)
+
+
+def _many(reader: Reader, wanted: Any, path: Path) -> tuple[list[Edit], list[tuple[str, str]]]:
+    from atom_console.dlq.edit import current_document, prepare
+    from atom_console.dlq.edit_rules import apply_rules, load_rules
+
+    rules = load_rules(path)
+    edits: list[Edit] = []
+    failures: list[tuple[str, str]] = []
+    cursor: str | None = None
+    while True:
+        page = reader.page(wanted, limit=500, cursor=cursor, order="oldest")
+        for row in page.records:
+            record = reader.record(row.id)
+            if record is None:
+                continue
+            try:
+                edits.append(prepare(record, apply_rules(current_document(record), rules)))
+            except AtomError as error:
+                failures.append((row.id, error.what))
+        cursor = page.next
+        if cursor is None:
+            return edits, failures
+
+
+def _print(cli: CliContext, edits: list[Edit], revisions: dict[str, int], failures: list[tuple[str, str]]) -> None:
+    documents = [
+        {
+            "record": one.record_id,
+            "revision": revisions.get(one.record_id),
+            "event_id": one.event_id,
+            "new_event_id": one.new_id,
+            "changes": [_change(change, cli.settings().clearance) for change in one.differences],
+        }
+        for one in edits
+    ]
+    if cli.json:
+        single = len(documents) == 1 and not failures
+        failed = [{"record": record, "why": why} for record, why in failures]
+        print_json(documents[0] if single else {"edits": documents, "failures": failed})
+        return
+    for one in edits:
+        print_line(f"{one.record_id}{' (new event id)' if one.new_id else ''}")
+        for difference in one.differences:
+            shown = _change(difference, cli.settings().clearance)
+            print_line(f"  {difference.path}: {shown['before']!r} → {shown['after']!r}")
+    for record, why in failures:
+        say(f"{record}: {why}")
+
+
+def _change(difference: Difference, clearance: int) -> dict[str, Any]:
+    """A difference as an operator with this clearance may see it."""
+    if difference.security_mask & ~clearance:
+        return {"path": difference.path, "before": "masked", "after": "masked", "masked": True}
+    return {"path": difference.path, "before": difference.before, "after": difference.after}
