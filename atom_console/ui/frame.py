@@ -96,6 +96,7 @@ class FrameApp(App[int]):
         self.refresh_s = options.refresh_s
         self._receipt: Receipt | None = None
         self._room = "overview"
+        self._next_room: str | None = None
         self._timer: Timer | None = None
         self._leave: int | None = None
         self._loaders: list[Loader] = []
@@ -242,7 +243,13 @@ class FrameApp(App[int]):
 
     def go_to(self, name: str) -> None:
         """Put a room on the stage; it is made when it is first visited."""
-        self.call_later(self._enter, name)
+        self._next_room = name
+        self.call_later(self._enter_next)
+
+    async def _enter_next(self) -> None:
+        name, self._next_room = self._next_room, None
+        if name is not None:
+            await self._enter(name)
 
     async def _enter(self, name: str) -> None:
         stage = self.screen_stack[0].query_one("#stage", Container)
@@ -263,15 +270,18 @@ class FrameApp(App[int]):
 
         Textual forwards a key to the focused widget's queue, and binds it only when it comes back. Over a slow link
         keys come in bursts: those behind `:` would be forwarded before the command line has the focus, and be lost or,
-        worse, taken for commands; those behind its `enter` would still be typed into it.
+        worse, taken for commands; those behind its `enter` would still be typed into it, and those behind a room's key
+        would do something in the room before.
         """
         if isinstance(event, events.Key) and not event.is_forwarded and (typing := self._command_line_in_use()):
             if not (await self._check_bindings(event.key, priority=True) or typing.take(event)):
                 await self._check_bindings(event.key)
+            await self._enter_next()
             return
         if isinstance(event, events.Key) and not event.is_forwarded and not isinstance(self.focused, TextField):
             for priority in (True, False):
                 if await self._check_bindings(event.key, priority=priority):
+                    await self._enter_next()
                     return
         await super().on_event(event)
 

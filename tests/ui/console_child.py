@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scripted import ScriptedEngine, disconnected, flowing
 
+from atom_console.cli import log
 from atom_console.engine.protocol import DrainReport
 from atom_console.engine.snapshot import EngineSnapshot, Series
 from atom_console.errors import AtomError
@@ -59,6 +60,9 @@ class ChildEngine(ScriptedEngine):
         base = super().snapshot()
         if os.environ.get("CHILD_NOISE") and self.looks == 4:  # the screen is drawn
             ctypes.CDLL(None).write(2, b"NATIVE-NOISE\n", 13)
+        if os.environ.get("CHILD_CRASH") and self.looks == 4:
+            payload = "SECRET-PAYLOAD"
+            raise ValueError(f"cannot show {payload}")
         if not os.environ.get("CHILD_BUSY"):
             return base
         made, history = base.producer, base.producer.in_per_s.history
@@ -81,6 +85,7 @@ def main() -> int:
     from atom_console.ui.terminal import run_console
 
     home = Path(sys.argv[1])
+    log.start(home / "console.log")
     engine = ChildEngine(home / "journal")
     if os.environ.get("CHILD_LETTERS"):
         import letters

@@ -93,6 +93,22 @@ def test_native_noise_goes_to_the_log(home: Path) -> None:
         assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_fault_of_the_screen_shows_no_payload_and_drains(home: Path) -> None:
+    with opened(home, CHILD_CRASH="1") as session:
+        assert session.end() == 1
+        session.wait(lambda: session.restored, "restored terminal")
+        session.wait_for("The screen failed: a fault of ours. The traceback is in")
+        session.wait_for("Sent 312 events.")
+        assert session.journal.startswith("drained")
+        assert b"Traceback" not in session.raw
+        assert b"SECRET-PAYLOAD" not in session.raw
+    log = (home / "console.log").read_text()
+    assert "the screen failed" in log
+    assert "builtins.ValueError" in log
+    assert "in snapshot" in log or "snapshot:" in log
+    assert "SECRET-PAYLOAD" not in log
+
+
 def test_no_control_character_of_a_payload_reaches_the_terminal(home: Path) -> None:
     with opened(home, (120, 40), CHILD_HOSTILE="1", CHILD_LETTERS="1") as session:
         session.wait_for("␛]52;c;")
@@ -122,6 +138,17 @@ def test_a_burst_of_keys_goes_where_the_first_one_led(home: Path) -> None:
         session.press(":theme mono\r")
         session.wait_for("Changed the theme to mono.")
         session.press("q")
+        assert session.end() == 0
+
+
+def test_keys_behind_enter_and_a_rooms_key_go_where_those_led(home: Path) -> None:
+    with opened(home, CHILD_LETTERS="1") as session:
+        session.press(":rate 2\r2/nothing\r:theme mono\r?")
+        session.wait_for("esc closes")
+        session.press("\x1b")
+        session.wait_for("Nothing matches nothing.")
+        session.wait_for("Changed the theme to mono.")
+        session.press(":rate 1\rq")
         assert session.end() == 0
 
 

@@ -31,20 +31,11 @@ from atom_console.ui.drawing import (
     sparkline,
     wrap,
 )
+from atom_console.ui.rooms.dead_letters.words import ROLES, state_word
 
 _LABEL = 17
 _NUMBERS = 28
 SOON_DAYS = 30
-
-STATE_ROLES: dict[str, Role] = {
-    "ready": "ok",
-    "needs a look": "warn",
-    "blocked": "error",
-    "unknown": "warn",
-    "sending": "info",
-    "sent": "ok",
-    "discarded": "dim",
-}
 
 
 def overview(snapshot: EngineSnapshot, width: int, height: int) -> list[Line]:
@@ -228,16 +219,10 @@ def dead_letters(snapshot: EngineSnapshot, width: int) -> list[Line]:
     rows = [tuple(facts)]
     if store.state == "full":
         rows += [line("  ", Span("FULL: new events are not taken", "error")), *_detail(store.detail, store.next_step)]
-    rows += [
-        line(
-            "  ",
-            Span(fit(group.state, 13), STATE_ROLES.get(group.state, "")),
-            fit(count(group.count), 9, "right"),
-            "  ",
-        )
-        + line(fit(group.label, max(width - 27, 8)))
-        for group in store.groups[:6]
-    ]
+    for group in store.groups[:6]:
+        word = state_word(group.state, group.err_class)
+        state = Span(fit(word, 13), ROLES.get(word, ""))
+        rows.append(line("  ", state, fit(count(group.count), 9, "right"), f"  {fit(group.label, max(width - 27, 8))}"))
     return rows
 
 
