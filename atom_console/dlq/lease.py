@@ -7,6 +7,7 @@ so, since it may still send what it has in hand. Every transaction of a replay c
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq import audit
+from atom_console.dlq.errors import StoreUnavailableError
 from atom_console.dlq.place import Place, lock, open_lock_file
 from atom_console.dlq.record import Lease
 from atom_console.dlq.replay.errors import LeaseHeldError, LeaseLostError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import apsw
 
     from atom_console.dlq.store import Store
+
+LOG: Final = logging.getLogger("atom_console.dlq")
 
 REPLAY: Final = "replay"
 HEARTBEAT_S: Final = 1.0
@@ -67,13 +71,19 @@ def require_free(conn: apsw.Connection, directory: Path, *, take_over: bool = Fa
 
 
 def release(store: Store, held: Held) -> None:
-    """Give it back; nothing when it is lost already."""
+    """Give it back; windows that are still open count from now. Nothing when it is lost already."""
 
     def work(conn: apsw.Connection) -> None:
+        conn.execute(
+            "UPDATE replay_window SET orphaned_at = ? WHERE fencing = ? AND closed_at IS NULL AND orphaned_at IS NULL",
+            (now_ms(), held.fencing),
+        )
         conn.execute("DELETE FROM lease WHERE name = ? AND fencing = ?", (REPLAY, held.fencing))
 
     try:
         store.run(work)
+    except StoreUnavailableError as error:  # whoever comes next finds a dead holder
+        LOG.warning("the lease was not given back: %s", error, extra={"event": "dlq.lease"})
     finally:
         abandon(held)
 

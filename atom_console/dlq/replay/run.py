@@ -146,9 +146,6 @@ class Runner:
             with quiet_interpreter(), Heart(self._store, run.id, held.fencing) as heart:
                 state, reason, verdict = self._work(heart, stop)
             self._write_state(state, reason, verdict)
-        except LeaseLostError:
-            lease.abandon(held)
-            raise
         except AtomError as error:
             self._stopped_by(error)
             raise
@@ -252,6 +249,9 @@ class Runner:
         begun = time.monotonic()
         try:
             sending.run()
+        except BaseException:
+            ground.sender.give_up()  # what is still queued must not go out behind our back
+            raise
         finally:
             self._sending = None
             self._sending_s += time.monotonic() - begun
@@ -393,7 +393,9 @@ class Runner:
         self._refresh()
 
     def _stopped_by(self, error: AtomError) -> None:
-        """Say in the store why the run stopped, as far as it can be said there."""
+        """Say in the store why the run stopped, as far as it can be said there and is ours to say."""
+        if isinstance(error, LeaseLostError):
+            return
         try:
             self._write_state(RunState.STOPPED, error.what)
         except (StoreUnavailableError, LeaseLostError) as second:
