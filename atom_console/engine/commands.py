@@ -86,7 +86,8 @@ class PlanReplay(DeadLetterCommand):
         seqs: the frozen numbers of the records.
         rate_per_s: 0 = as fast as it goes.
         instead_of: the plan that this one is made in place of; it is cancelled.
-        part_of, first: plan only the first so many records that this stored plan would send; `seqs` is empty then.
+        part_of: plan the records of this stored plan again; `seqs` is empty then.
+        first: of those only the first so many that it would send.
     """
 
     seqs: Sequence[int] = ()
@@ -96,7 +97,7 @@ class PlanReplay(DeadLetterCommand):
     timestamps: Literal["now", "preserve"] | None = None
     instead_of: str | None = None
     part_of: str | None = None
-    first: int = 10
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,9 +245,10 @@ class ListFlights(FlightCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchSchema(FlightCommand):
-    """Ask for the schema of a plan, which need not be in the list."""
+    """Ask for the schema of a plan; one named by hand joins the list."""
 
     plan_id: str
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

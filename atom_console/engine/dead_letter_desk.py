@@ -133,7 +133,7 @@ class DeadLetterDesk:
         )
         seqs = command.seqs
         if command.part_of is not None:
-            options, seqs = plans.beginning(store.directory, command.part_of, command.first)
+            seqs = plans.records_of(store.directory, command.part_of, command.first)
         made = plan(store, self._settings, seqs, options)
         if command.instead_of is not None:
             plans.drop(store, command.instead_of, f"plan {made.run_id} was made instead")

@@ -42,22 +42,23 @@ def read_plan(directory: Path, run_id: str, *, held: bool = False) -> StoredPlan
         return StoredPlan(Plan.from_json(run.plan), run.options, run.state, dict(found))
 
 
-def beginning(directory: Path, run_id: str, count: int) -> tuple[ReplayOptions, list[int]]:
-    """How a stored plan is to be run, and the first records that it would send.
+def records_of(directory: Path, run_id: str, first: int | None) -> list[int]:
+    """`seq` of all records of a stored plan, or of the first so many that it would send.
 
     Raises:
-        InputError: it sends none.
+        InputError: there are none.
     """
     from atom_console.dlq.replay.reading import reading
     from atom_console.dlq.replay.runs import read_run
 
     with reading(directory) as conn:
         run = read_run(conn, run_id)
-        query = "SELECT seq FROM run_item WHERE run_id = ? AND held IS NULL ORDER BY position LIMIT ?"
-        seqs = [row[0] for row in conn.execute(query, (run.id, count))]
+        which = "" if first is None else "AND held IS NULL "
+        query = f"SELECT seq FROM run_item WHERE run_id = ? {which}ORDER BY position LIMIT ?"  # noqa: S608 -- our own text
+        seqs = [row[0] for row in conn.execute(query, (run.id, -1 if first is None else first))]
     if not seqs:
         raise InputError(f"plan {run.name} sends nothing", next_step="see why its records are held back")
-    return run.options, seqs
+    return seqs
 
 
 def drop(store: Store, run_id: str, reason: str) -> None:

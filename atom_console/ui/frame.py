@@ -22,7 +22,7 @@ from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
 from textual.timer import Timer
 
-from atom_console.engine.commands import Command, Receipt
+from atom_console.engine.commands import ChangeState, Command, ControlReplay, ExportRecords, Receipt
 from atom_console.engine.protocol import EngineLike
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError, RefusedError
@@ -49,6 +49,13 @@ _ROOM_OF_SCOPE: dict[Scope, str] = {
     "groups": "dead-letters",
     "records": "dead-letters",
     "detail": "dead-letters",
+    "letters": "dead-letters",
+    "replay": "dead-letters",
+    "plan": "dead-letters",
+    "run": "dead-letters",
+    "runs": "dead-letters",
+    "flight": "flight",
+    "schemas": "schemas",
     "certificates": "certificates",
     "certificate": "certificates",
 }
@@ -150,7 +157,9 @@ class FrameApp(App[int]):
         self.reads = Loader("ui-reads", loop, self._fault)
         self.bulk = Loader("ui-bulk", loop, self._fault)
         self.jobs = Loader("ui-jobs", loop, self._fault)
-        self._loaders = [self.reads, self.bulk, self.jobs]
+        self.long = Loader("ui-long", loop, self._fault)
+        self.controls = Loader("ui-controls", loop, self._fault)
+        self._loaders = [self.reads, self.bulk, self.jobs, self.long, self.controls]
         if self.options.keymap is not None:
             self.keymap, problems = read_keymap(self.options.keymap)
             self._problems += problems
@@ -318,20 +327,36 @@ class FrameApp(App[int]):
                 return handler
         return None
 
-    def submit(self, command: Command, what: str, done: Callable[[Receipt], None] | None = None) -> None:
-        """Give a command to the engine in the jobs thread; its receipt, or why not, goes to the receipt line."""
+    def submit(
+        self,
+        command: Command,
+        what: str,
+        done: Callable[[Receipt], None] | None = None,
+        failed: Callable[[AtomError], None] | None = None,
+    ) -> None:
+        """Give a command to the engine in the jobs thread; its receipt, or why not, goes to the receipt line.
+
+        Long work on many records and the controls of a run have threads of their own: neither waits for a plan.
+        """
         self.say(f"Asked to {what}.")
 
         def finished(receipt: Any, error: AtomError | None) -> None:
             if error is not None:
                 self.report(error)
+                if failed is not None:
+                    failed(error)
                 return
             self._receipt = receipt
             if done is not None:
                 done(receipt)
             self.tick()
 
-        self.jobs.submit(object(), lambda: self.engine.submit(command), finished)
+        self._loader_of(command).submit(object(), lambda: self.engine.submit(command), finished)
+
+    def _loader_of(self, command: Command) -> Loader:
+        if isinstance(command, ControlReplay):
+            return self.controls
+        return self.long if isinstance(command, ChangeState | ExportRecords) else self.jobs
 
     def on_virtual_table_failed(self, event: VirtualTable.Failed) -> None:
         """A table could not do what was asked of it."""
@@ -409,7 +434,15 @@ class FrameApp(App[int]):
 
 
 def _room_type(name: str) -> type[Room]:
-    """A room's class; this one brings the certificate library, and most sessions never enter it."""
+    """A room's class; these bring their libraries, and most sessions never enter them."""
+    if name == "flight":
+        from atom_console.ui.rooms.flight.room import FlightRoom
+
+        return FlightRoom
+    if name == "schemas":
+        from atom_console.ui.rooms.schemas.room import SchemasRoom
+
+        return SchemasRoom
     if name == "certificates":
         from atom_console.ui.rooms.certificates.room import CertificatesRoom
 

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextvars import Context, copy_context
 from typing import Any
 
 from atom_console.errors import AtomError
@@ -23,17 +24,20 @@ class Loader:
         """`on_fault` gets, in the event loop, any exception of a job that is not an AtomError: a fault of ours."""
         self._loop = loop
         self._on_fault = on_fault
-        self._jobs: OrderedDict[Hashable, tuple[Callable[[], Any], Done]] = OrderedDict()
+        self._jobs: OrderedDict[Hashable, tuple[Callable[[], Any], Done, Context]] = OrderedDict()
         self._wake = threading.Condition()
         self._stopped = False
         self._busy: Hashable | None = None
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, owner: Hashable, job: Callable[[], Any], done: Done) -> None:
-        """Run `job` in the thread, then `done(value, None)` or `done(None, error)` in the event loop."""
+        """Run `job` in the thread, then `done(value, None)` or `done(None, error)` in the event loop.
+
+        `done` runs in the caller's context: what opens a screen asks there for the application.
+        """
         with self._wake:
             self._jobs.pop(owner, None)
-            self._jobs[owner] = (job, done)
+            self._jobs[owner] = (job, done, copy_context())
             self._wake.notify()
 
     @property
@@ -55,7 +59,7 @@ class Loader:
                 self._wake.wait_for(lambda: self._jobs or self._stopped)
                 if self._stopped:
                     return
-                self._busy, (job, done) = self._jobs.popitem(last=False)
+                self._busy, (job, done, context) = self._jobs.popitem(last=False)
             value, error, fault = None, None, None
             try:
                 value = job()
@@ -63,11 +67,11 @@ class Loader:
                 error = failure
             except Exception as failure:  # noqa: BLE001 (reported in the event loop)
                 fault = failure
-            self._post(done, value, error, fault)
+            self._post(done, value, error, fault, context)
             with self._wake:
                 self._busy = None
 
-    def _post(self, done: Done, value: Any, error: AtomError | None, fault: Exception | None) -> None:
+    def _post(self, done: Done, value: Any, error: AtomError | None, fault: Exception | None, context: Context) -> None:
         def finish() -> None:
             if self._stopped:
                 return
@@ -77,6 +81,6 @@ class Loader:
                 done(value, error)
 
         try:
-            self._loop.call_soon_threadsafe(finish)
+            self._loop.call_soon_threadsafe(finish, context=context)
         except RuntimeError:
             self._stopped = True  # the loop was closed: the screen is gone

@@ -168,6 +168,12 @@ class Marks:
         self._added = set()
         self._removed = set()
 
+    def copy(self) -> Marks:
+        """The marks of this moment, for a thread that lists them."""
+        made = Marks()
+        made._all, made._added, made._removed = self._all, set(self._added), set(self._removed)
+        return made
+
     def clear(self) -> None:
         """Unmark all."""
         self.set_all(frozenset())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
 from atom_console.dlq.record import RecordDetail
-from atom_console.errors import AtomError
-from atom_console.events import EventType
-from atom_console.times import format_ms, format_ns
+from atom_console.dlq.view import View
+from atom_console.times import format_ms
 from atom_console.ui.drawing import Line, Role, Span, count, duration, fit, foreign, line, size, wrap
 from atom_console.ui.rooms.dead_letters.words import ROLES, state_word
 
 TABS = ("Why", "Event", "Bytes", "Headers", "History")
 _MOLECULES_SHOWN = 500
+_REVEAL = 'atom-console dlq show ID --raw FILE --reveal --reason "…"'
+_NO_PAYLOAD: Line = line("  The record has no payload (a tombstone, or only a pointer to it).")
 _EVENT_FIELDS = ("event_id", "trace_id", "timestamp", "type", "tenant_id", "user_id", "schema_payload")
 _MOLECULE_FIELDS = (
     "coordinate_hash",
@@ -28,36 +28,7 @@ _MOLECULE_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What of the payload may be seen.
-
-    Attributes:
-        value: the bytes where everything may be seen, else None.
-        event: the event with hidden molecules masked, or None where it cannot be decoded.
-        masked: how many molecules are hidden.
-        error: why it cannot be decoded.
-    """
-
-    value: bytes | None
-    event: Mapping[str, Any] | None
-    masked: int
-    error: AtomError | None
-
-
-def read_payload(detail: RecordDetail, clearance: int) -> Payload:
-    """Decode and mask. What cannot be decoded is hidden as a whole, unless the clearance has every bit."""
-    from atom_console.events.masking import mask_payload
-
-    value = detail.current.value
-    if value is None:
-        return Payload(None, None, 0, None)
-    masked = mask_payload(value, clearance)
-    everything = clearance & 0xFFFF_FFFF_FFFF_FFFF == 0xFFFF_FFFF_FFFF_FFFF
-    return Payload(value if masked.whole or everything else None, masked.event, masked.molecules, masked.error)
-
-
-def why(detail: RecordDetail, now_ms: int, width: int) -> list[Line]:
+def why(detail: RecordDetail, seen: View, now_ms: int, width: int) -> list[Line]:
     """What happened, whether it may have arrived, and what to do; complete without the other tabs."""
     row = detail.row
     word = state_word(row.state, row.err_class)
@@ -66,9 +37,7 @@ def why(detail: RecordDetail, now_ms: int, width: int) -> list[Line]:
     rows = [
         *_field("state", f"{word} since {format_ms(detail.state_at)} ({since})", width, ROLES.get(word, "")),
         *_field("", row.state_reason, width),
-        *_field(
-            "what", f"{row.err_name}: {detail.err_message}" if detail.err_message else row.err_name, width, "strong"
-        ),
+        *_field("what", f"{row.err_name}: {seen.message}" if seen.message else row.err_name, width, "strong"),
         *_field("meaning", meaning, width),
         *_field("arrived?", _arrived(detail), width, "warn" if row.maybe_persisted else ""),
         *_field("from", f"{detail.component or '?'}, stage {detail.stage}, {row.origin}", width),
@@ -128,17 +97,17 @@ def _field(name: str, text: str, width: int, role: Role = "") -> list[Line]:
     ]
 
 
-def event(payload: Payload, width: int) -> list[Line]:
+def event(detail: RecordDetail, seen: View, width: int) -> list[Line]:
     """The decoded event as a tree: what is absent is said to be absent, what is hidden that it is hidden."""
-    if payload.event is None:
-        return _no_event(payload, width)
-    shown = payload.event
+    shown = seen.shown.event
+    if shown is None:
+        return _no_event(detail, seen, width)
     rows: list[Line] = []
-    if payload.masked:
-        rows.append(line("  ", Span(f"hidden by security_mask: {_molecules(payload.masked)}", "warn")))
+    if hidden := seen.shown.masked_molecules:
+        rows.append(line("  ", Span(f"hidden by security_mask: {_molecules(hidden)}", "warn")))
     rows += [_value_line("  ", name, shown.get(name), width) for name in _EVENT_FIELDS]
     molecules: Sequence[Mapping[str, Any]] = shown.get("molecules") or ()
-    absent = shown.get("molecules") is None
+    absent = "molecules" not in shown
     rows.append(line(Span(f"  {'molecules':<18}", "dim"), Span("absent", "dim") if absent else count(len(molecules))))
     for number, molecule in enumerate(molecules[:_MOLECULES_SHOWN]):
         rows += _molecule(number, molecule, width)
@@ -149,13 +118,13 @@ def event(payload: Payload, width: int) -> list[Line]:
     return rows
 
 
-def _no_event(payload: Payload, width: int) -> list[Line]:
-    if payload.error is None:
-        return [line("  The record has no payload (a tombstone, or only a pointer to it).")]
-    rows = _field("payload", f"cannot be decoded: {payload.error.what}", width, "error")
-    if payload.value is None:
+def _no_event(detail: RecordDetail, seen: View, width: int) -> list[Line]:
+    if detail.current.value is None:
+        return [_NO_PAYLOAD]
+    rows = _field("payload", f"cannot be decoded: {seen.shown.undecodable}", width, "error")
+    if seen.value is None:
         rows += _field("", "it is hidden, for nobody can tell what is in it", width)
-        rows += _field("next", 'atom-console dlq show ID --raw FILE --reveal --reason "…"', width, "info")
+        rows += _field("next", _REVEAL, width, "info")
     return rows
 
 
@@ -178,24 +147,8 @@ def _value_line(indent: str, name: str, value: Any, width: int) -> Line:
     label = Span(f"{indent}{name:<{18}}", "dim")
     if value is None:
         return line(label, Span("absent", "dim"))
-    if isinstance(value, bytes):
-        text = value.hex()
-    elif name == "type":
-        text = f"{int(value)} {_type_name(int(value))}"
-    elif name == "security_mask":
-        text = f"{value:#x}"
-    elif name in {"timestamp", "date_value"}:
-        text = f"{format_ns(value)}  ({value})"
-    else:
-        text = str(value)
+    text = f"{value:#x}" if name == "security_mask" else str(value)
     return line(label, foreign(text, max(width - 20 - len(indent), 10)))
-
-
-def _type_name(number: int) -> str:
-    try:
-        return EventType(number).name
-    except ValueError:
-        return "not a known type"
 
 
 class HexDump(Sequence[Line]):
@@ -222,26 +175,29 @@ class HexDump(Sequence[Line]):
         return line(Span(f"  {index * 16:08x}  ", "dim"), f"{pairs:<50}", Span(text, "trend"))
 
 
-def payload_bytes(payload: Payload) -> Sequence[Line]:
+def payload_bytes(detail: RecordDetail, seen: View) -> Sequence[Line]:
     """Hex with offsets, or why not."""
-    if payload.value is not None:
-        return HexDump(payload.value)
-    if payload.event is None and payload.error is None:
-        return [line("  The record has no payload (a tombstone, or only a pointer to it).")]
-    reason = f"with {_molecules(payload.masked)} that" if payload.masked else "which cannot be decoded and"
+    if detail.current.value is None:
+        return [_NO_PAYLOAD]
+    if seen.value is not None:
+        return HexDump(seen.value)
+    hidden = seen.shown.masked_molecules
+    reason = f"with {_molecules(hidden)} that" if hidden else "which cannot be decoded and"
     return [
         line("  ", Span(f"Hidden: a payload {reason} your clearance may not see.", "warn")),
-        line("  → ", Span('atom-console dlq show ID --raw FILE --reveal --reason "…"', "info")),
+        line("  → ", Span(_REVEAL, "info")),
     ]
 
 
-def headers(detail: RecordDetail, width: int) -> list[Line]:
+def headers(detail: RecordDetail, seen: View, width: int) -> list[Line]:
     """What a replay sends, then what the dead-letter queue added and a replay leaves out."""
     rows = [line(Span("  sent by a replay", "title"))]
     rows += _header_lines(detail.current.headers, width) or [line(Span("  none", "dim"))]
     if detail.dlq_headers:
         rows += [line(""), line(Span("  on the dead letter (left out by a replay)", "title"))]
-        rows += _header_lines(detail.dlq_headers, width)
+        rows += _header_lines(seen.dlq_headers, width) or [
+            line("  ", Span(f"{count(len(detail.dlq_headers))} hidden: they may quote the payload", "warn"))
+        ]
     return rows
 
 

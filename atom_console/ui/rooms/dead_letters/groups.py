@@ -11,13 +11,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from atom_console.dlq.record import Group
-from atom_console.engine.protocol import DeadLetterReader
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError
 from atom_console.ui.commands import bindings
 from atom_console.ui.drawing import Line, Span, count, foreign, line, size
 from atom_console.ui.rooms.dead_letters.query import Query
 from atom_console.ui.rooms.dead_letters.sources import GROUP_COLUMNS, GROUP_SORTS, group_rows
+from atom_console.ui.rooms.dead_letters.verbs import Choice, within
 from atom_console.ui.rooms.dead_letters.words import nothing_here
 from atom_console.ui.rows import ListSource
 from atom_console.ui.table import VirtualTable
@@ -31,7 +31,7 @@ _TREND_MINUTES = 20
 class GroupsView(Vertical):
     """Groups of the filter; read again only where the store changed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("groups")
+    BINDINGS: ClassVar[list[BindingType]] = bindings("groups", "letters")
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -144,11 +144,11 @@ class GroupsView(Vertical):
             return [group for group in self.groups if group.fingerprint in marks]
         return [group for group in self.groups if row is not None and group.fingerprint == row.key]
 
-    def chosen_seqs(self, reader: DeadLetterReader) -> list[int]:
-        """Their records, frozen; runs in the reading thread."""
+    def choice(self, states: Sequence[str]) -> Choice:
+        """Their records in these states; to be read in another thread."""
         prints = tuple(group.fingerprint for group in self.chosen())
-        wanted = replace(self._query.filter, groups=prints)
-        return [seq for seq, _ in reader.matching(wanted)] if prints else []
+        wanted = within(replace(self._query.filter, groups=prints), states) if prints else None
+        return lambda reader: () if wanted is None else reader.numbers(wanted)
 
     def acts_on(self) -> Line:
         """What a verb would act on."""

@@ -1,190 +1,33 @@
-"""The room: groups, from there records, from there one record; `esc` goes back, the path is in the first line."""
+"""The room with everything that can be done in it. What is done acts on frozen numbers, and asks first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, cast
 
-from textual import events
-from textual.app import ComposeResult
-from textual.widget import Widget
-
-from atom_console.dlq.record import Group
-from atom_console.engine.commands import ExportRecords
-from atom_console.engine.protocol import DeadLetterReader
-from atom_console.engine.snapshot import EngineSnapshot
+from atom_console.dlq.filters import Filter
+from atom_console.engine.commands import ChangeState, CheckUnknown, ExportRecords, IngestTopics, PlanReplay, Receipt
 from atom_console.errors import AtomError
-from atom_console.ui.commands import Scope
-from atom_console.ui.drawing import Line, Span, count, cut_line, fit, foreign, justify, line, size
-from atom_console.ui.painting import Lines
+from atom_console.ui.dialogs.confirm import Question
+from atom_console.ui.drawing import Line, Span, count, foreign, line
 from atom_console.ui.rooms.dead_letters.detail import DetailView
 from atom_console.ui.rooms.dead_letters.groups import GroupsView
-from atom_console.ui.rooms.dead_letters.query import Query, parse_query
+from atom_console.ui.rooms.dead_letters.plan_rows import many
+from atom_console.ui.rooms.dead_letters.query import parse_query
+from atom_console.ui.rooms.dead_letters.reason import ReasonDialog
 from atom_console.ui.rooms.dead_letters.records import RecordsView
-from atom_console.ui.rooms.dead_letters.words import full_words, store_notice
-from atom_console.ui.rooms.room import Room
-
-if TYPE_CHECKING:
-    from atom_console.ui.app import ConsoleApp
+from atom_console.ui.rooms.dead_letters.steps import DeadLetterSteps
+from atom_console.ui.rooms.dead_letters.verbs import OPEN, VERBS, Action
 
 _FORMATS = {".jsonl": "jsonl", ".parquet": "parquet", ".spill": "spill"}
+_EVERY_STATE = (*OPEN, "replayed", "discarded")
 
 
-class DeadLettersRoom(Room):
+class DeadLettersRoom(DeadLetterSteps):
     """What broke, how much, whose, is it safe to send?"""
 
-    ROOM = "dead-letters"
-    HELP = (
-        "Events that failed alike are one group. enter goes from groups to records to one record, esc goes back. "
-        "Verbs act on the marked rows, else on the row under the cursor."
-    )
-
-    _STEPS: ClassVar[tuple[str, ...]] = ("groups", "records", "detail")
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id)
-        self.step = "groups"
-        self.query_now = Query()
-        self.snapshot: EngineSnapshot | None = None
-        self._group: Group | None = None
-
-    @property
-    def console_app(self) -> ConsoleApp:
-        """The application, by its own type."""
-        return cast("ConsoleApp", self.app)
-
-    @property
-    def reader(self) -> DeadLetterReader | None:
-        """The store's reading side."""
-        return self.console_app.engine.dead_letters
-
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """Keys of the present step."""
-        return (cast("Scope", self.step), "list", "everywhere")
-
-    def compose(self) -> ComposeResult:
-        """The path, the three steps of which one shows, and what a verb would act on."""
-        yield Lines([()], id="path")
-        yield Lines(id="notice")
-        yield GroupsView(id="groups")
-        yield RecordsView(id="records")
-        yield DetailView(id="detail")
-        yield Lines([()], id="acts-on")
-
-    def on_mount(self) -> None:
-        """Start with the groups."""
-        self._show_step("groups")
-
-    # The steps
-
-    def _show_step(self, step: str) -> None:
-        self.step = step
-        for name in self._STEPS:
-            self.query_one(f"#{name}").display = name == step
-        self.describe()
-        self.take_focus()
-        self.console_app.refresh_chrome()
-
-    def take_focus(self) -> None:
-        """The present step has the keys."""
-        step = self.query_one(f"#{self.step}", Widget)
-        self.screen.set_focus(step.query("VirtualTable, TextPage").first(Widget))
-
-    def left(self) -> None:
-        """What comes from now on is new."""
-        self.query_one(GroupsView).looked()
-
-    def go_back(self) -> bool:
-        """From a record to the list, from a list to the groups, and there: clear the filter."""
-        if self.step == "detail":
-            self._show_step("records")
-        elif self.step == "records":
-            self._show_step("groups")
-        elif self.query_now.text:
-            self.apply_filter("")
-        else:
-            return False
-        return True
-
-    def open_group(self, group: Group | None) -> None:
-        """The records of one group, or of the whole filter."""
-        self._group = group
-        groups = self.query_one(GroupsView)
-        wanted = self.query_now.narrowed(groups.everything)
-        self.query_one(RecordsView).open(wanted, group, groups.now_ms)
-        self._show_step("records")
-
-    def open_record(self) -> None:
-        """The record under the cursor of the list."""
-        self._show_step("detail")
-        self.query_one(DetailView).follow(self.query_one(RecordsView))
-
-    def record_moved(self) -> None:
-        """The cursor of the list moved, or its row came in."""
-        if self.step == "detail":
-            self.query_one(DetailView).moved()
-
-    # What is shown around the steps
-
-    def show(self, snapshot: EngineSnapshot) -> None:
-        """New numbers: the groups are read again where the store changed."""
-        self.snapshot = snapshot
-        notice = store_notice(snapshot.dlq)
-        if self.reader is None and notice is None:
-            notice = [line(""), line("  This profile keeps no dead letters here.")]
-        self.query_one("#notice", Lines).show(notice or ([full] if (full := full_words(snapshot.dlq)) else []))
-        for name in self._STEPS:
-            self.query_one(f"#{name}").display = notice is None and name == self.step
-        if notice is None:
-            self.query_one(GroupsView).refresh_groups(snapshot)
-        self.describe()
-
-    def describe(self) -> None:
-        """Path and count above, what a verb acts on below."""
-        width = self.size.width
-        if not width:
-            return
-        parts = ["Dead letters", "groups"]
-        if self.step != "groups":
-            parts[1:] = [self._group.label if self._group else "all records"]
-        if self.step == "detail":
-            parts[1] = fit(parts[1], max(width - 64, 12)).rstrip()
-            parts.append(self.query_one(DetailView).name_shown)
-        left: list[Span] = [Span(" "), Span(parts[0], "strong")]
-        for part in parts[1:]:
-            left += [Span(" › "), foreign(part, 60)]
-        if self.query_now.text:
-            left += [Span("  / "), foreign(self.query_now.text, 60, "info")]
-        self.query_one("#path", Lines).show([justify(left, [*self._position(), Span(" ")], width)])
-        self.query_one("#acts-on", Lines).show([cut_line(self._acts_on(), width)])
-
-    def _position(self) -> Line:
-        if self.query_one("#notice", Lines).lines and not self.query_one(f"#{self.step}").display:
-            return ()
-        if self.step == "groups":
-            groups = self.query_one(GroupsView)
-            total = None if self.snapshot is None else self.snapshot.dlq.total
-            shown = f"{count(groups.records)} of {count(total)}" if self.query_now.text else count(groups.records)
-            return line(f"{shown} records · {count(len(groups.groups))} groups · {size(groups.bytes)}")
-        records = self.query_one(RecordsView)
-        total_now = records.table.total
-        least = {"exact": "", "estimated": "≈ ", "at least": "≥ "}[total_now.kind]
-        place = records.table.cursor + 1 if total_now.rows else 0
-        return line(f"{count(place)} of {least}{count(total_now.rows)}", f" · {records.order} first")
-
-    def _acts_on(self) -> Line:
-        if self.step == "groups":
-            return self.query_one(GroupsView).acts_on()
-        if self.step == "records":
-            return self.query_one(RecordsView).acts_on()
-        return ()
-
-    def on_resize(self, _: events.Resize) -> None:
-        """Lines are laid out by width."""
-        self.describe()
-
-    # Verbs of the groups and of the records
+    # Which ones
 
     def apply_filter(self, text: str) -> None:
         """Take a typed filter; a wrong one is quoted, and the old one stays."""
@@ -197,21 +40,24 @@ class DeadLettersRoom(Room):
         groups = self.query_one(GroupsView)
         groups.narrow(self.query_now)
         if self.step == "records":
-            self.query_one(RecordsView).open(self.query_now.narrowed(groups.everything), self._group, groups.now_ms)
+            wanted = self.query_now.narrowed(groups.everything)
+            self._list().open(wanted, self._group, groups.now_ms)
         self.describe()
 
     def _ask_filter(self, argument: str) -> None:
-        if argument:
+        if self.step not in {"groups", "records"}:
+            self.console_app.say("A filter chooses groups or their records; esc goes there.", ok=False)
+        elif argument:
             self.apply_filter(argument)
         else:
             self.console_app.ask_filter(self.query_now.text, self.apply_filter)
 
     def command_groups_filter(self, argument: str) -> None:
-        """`/`."""
+        """Ask for it."""
         self._ask_filter(argument)
 
     def command_records_filter(self, argument: str) -> None:
-        """`/`."""
+        """Ask for it."""
         self._ask_filter(argument)
 
     def command_groups_all(self, _: str) -> None:
@@ -225,47 +71,148 @@ class DeadLettersRoom(Room):
 
     def command_records_sort(self, _: str) -> None:
         """The other end first."""
-        self.query_one(RecordsView).turn_round()
+        if self.step == "held":
+            self.console_app.say("These are in the plan's order.")
+            return
+        self._list().turn_round()
         self.describe()
+
+    def command_replay_runs(self, _: str) -> None:
+        """The last runs."""
+        self._show_step("runs")
+
+    def command_replay_pending(self, _: str) -> None:
+        """Records that may have arrived."""
+        now_ms = 0 if self.snapshot is None else self.snapshot.taken_at_ms
+        self.query_one("#pending", RecordsView).open(Filter(states=("unknown",)), None, now_ms)
+        self._show_step("pending")
+
+    # What is done with them
+
+    def _choose(self, states: Sequence[str], verb: str, then: Callable[[Sequence[int]], None]) -> None:
+        """Freeze the numbers of the marked rows, else of the row, in the thread for long reads."""
+        shown = cast("GroupsView | RecordsView | DetailView", self.query_one(f"#{self.step}"))
+        reader = self.reader
+        if self.step in {"plan", "run", "runs"} or reader is None:
+            self.console_app.say(f"{verb} does not apply here; esc goes back to the lists.", ok=False)
+            return
+        choice = shown.choice(states)
+
+        def chosen(seqs: Any, error: AtomError | None) -> None:
+            if error is not None:
+                self.console_app.report(error)
+            elif not len(seqs):
+                self.console_app.say(f"{verb}: there is nothing that it applies to.", ok=False)
+            else:
+                then(seqs)
+
+        self.console_app.bulk.submit((self, "choose"), lambda: choice(reader), chosen)
+
+    def command_letters_plan(self, _: str) -> None:
+        """The dry run before any send."""
+
+        def chosen(seqs: Sequence[int]) -> None:
+            self.make_plan(PlanReplay(seqs=seqs), many(len(seqs), "record"))
+
+        self._choose(OPEN, "Plan a replay", chosen)
+
+    def command_letters_release(self, reason: str) -> None:
+        """To be sent by a plan."""
+        self._change("release", reason)
+
+    def command_letters_quarantine(self, reason: str) -> None:
+        """Not to be sent for now."""
+        self._change("quarantine", reason)
+
+    def command_letters_discard(self, reason: str) -> None:
+        """Never to be sent."""
+        self._change("discard", reason)
+
+    def command_letters_restore(self, reason: str) -> None:
+        """Undo a discard."""
+        self._change("restore", reason)
+
+    def _change(self, action: Action, reason: str) -> None:
+        """Numbers, then why, then the question, then it is done."""
+        verb, app = VERBS[action], self.console_app
+
+        def chosen(seqs: Sequence[int]) -> None:
+            what = many(len(seqs), "dead letter")
+            heading = [line(Span(f"{verb.title} {what}", "strong")), line(f"  {verb.effect}")]
+
+            def reasoned(why: str | None) -> None:
+                if why is None:
+                    app.say(f"Nothing was done: no reason to {verb.title.lower()} {what}.")
+                    return
+                more: list[Line] = [line(f"  {verb.effect}"), line("  reason: ", foreign(why, 200))]
+                typed = self.snapshot is not None and self.snapshot.session.confirm == "typed"
+                question = Question(verb.title, len(seqs), "dead letters", self.where, more, typed=typed)
+                command = ChangeState(action=action, seqs=seqs, reason=why)
+                app.ask(question, lambda: app.submit(command, f"{verb.title.lower()} {what}", self._changed))
+
+            app.push_screen(ReasonDialog(heading, reason), reasoned)
+
+        self._choose(verb.states, verb.title, chosen)
+
+    def _changed(self, _: Receipt) -> None:
+        """What was acted on is not what a second key press may mean."""
+        self.query_one(GroupsView).table.marks.clear()
+        if self.step in self._LISTS:
+            self._list().again()
+        elif self.step == "detail":
+            self._list().again()
+            self.query_one(DetailView).again()
+
+    def command_letters_check(self, _: str) -> None:
+        """Look on the broker for what may have arrived."""
+        unknown = None if self.snapshot is None else self.snapshot.replay.unknown
+        if unknown == 0:
+            self.console_app.say("No outcome is unknown: there is nothing to look for.")
+            return
+        what = "look on the broker for records whose outcome is unknown"
+        self.console_app.submit(CheckUnknown(), f"{what} ({count(unknown)})")
+
+    def command_letters_ingest(self, argument: str) -> None:
+        """`:ingest orders.dlq`; the topics of the profile where none is named."""
+        topics = argument.split()
+        configured = {} if self.snapshot is None else {row.key: row.value for row in self.snapshot.session.settings}
+        if not topics and not (own := configured.get("dlq.topics", "").strip("[]()")):
+            self.console_app.ask_command("ingest ")
+            return
+        names = ", ".join(topics) or own
+        more = [line("  They are read into the store; nothing is sent, nothing on the topics changes.")]
+        question = Question("Read", len(topics) or len(own.split(",")), "DLQ topics", f"{self.where} · {names}", more)
+        command = IngestTopics(topics=topics)
+        self.console_app.ask(question, lambda: self.console_app.submit(command, f"read {names}"))
 
     def command_groups_export(self, argument: str) -> None:
         """To a file."""
-        groups = self.query_one(GroupsView)
-        self._export(argument, groups.chosen_seqs)
+        self._export(argument)
 
     def command_records_export(self, argument: str) -> None:
         """To a file."""
-        records = self.query_one(RecordsView)
-        chosen = records.chosen()
-        self._export(argument, lambda _: chosen)
+        self._export(argument)
 
-    def _export(self, argument: str, choose: Any) -> None:
+    def _export(self, argument: str) -> None:
         if not argument:
             self.console_app.ask_command("export ")
             return
-        path, reader = Path(argument).expanduser(), self.reader
+        path = Path(argument).expanduser()
         form = _FORMATS.get(path.suffix)
         if form is None:
             self.console_app.say(
                 f"{path.name}: the ending says no format.", ok=False, next_step="use .jsonl, .parquet or .spill"
             )
             return
-        if reader is None:
-            return
 
-        def chosen(seqs: Any, error: AtomError | None) -> None:
-            if error is not None:
-                self.console_app.report(error)
-            elif not seqs:
-                self.console_app.say("Nothing to export.", ok=False)
-            else:
-                command = ExportRecords(seqs=seqs, path=path, format=cast("Any", form))
-                self.console_app.submit(command, f"write {count(len(seqs))} records to {path.name}")
+        def chosen(seqs: Sequence[int]) -> None:
+            command = ExportRecords(seqs=seqs, path=path, format=cast("Any", form))
+            self.console_app.submit(command, f"write {count(len(seqs))} records to {path.name}")
 
-        self.console_app.bulk.submit((self, "export"), lambda: choose(reader), chosen)
+        self._choose(_EVERY_STATE, "Export", chosen)
 
     def command_records_copy(self, _: str) -> None:
         """The id, over the terminal."""
-        record = self.query_one(RecordsView).current
+        record = self._list().current
         if record is not None:
             self.console_app.copy(record.id, f"the id {record.id}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -45,6 +44,7 @@ RECORD_COLUMNS = (
     Column("origin", 8, 11, priority=7),
     Column("record", 12, 36, priority=8),
 )
+_WHY_HELD = Column("held back", 11, 12)
 _KEPT = 4000
 _CHUNK = 10_000
 
@@ -171,7 +171,7 @@ class RecordSource:
 
     def keys(self) -> Collection[Hashable]:
         """Every matching record of this moment."""
-        return FrozenIds(array("q", sorted(seq for seq, _ in self._reader.matching(self._wanted))))
+        return FrozenIds(self._reader.numbers(self._wanted))
 
     def _first_page(self, limit: int) -> None:
         page = self._reader.page(self._wanted, limit=min(limit, _CHUNK), order=self.order)
@@ -218,3 +218,51 @@ class RecordSource:
             at = bisect_left(self._places, place)
             if self._places[at : at + 1] != [place]:
                 self._places.insert(at, place)
+
+
+class HeldSource:
+    """Records that a plan holds back, each with its reason, in the plan's order."""
+
+    def __init__(self, reader: DeadLetterReader, held: Mapping[int, str], *, now_ms: int) -> None:
+        self._reader, self._held, self._now_ms = reader, held, now_ms
+        self._seqs = tuple(held)
+        self._rows: dict[int, tuple[RecordRow, Row]] = {}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The reason, then as every list of records."""
+        return (_WHY_HELD, *RECORD_COLUMNS)
+
+    def total(self) -> Total:
+        """Exact."""
+        return Total(len(self._seqs))
+
+    def row(self, index: int) -> Row | None:
+        """The row, if it is loaded."""
+        found = self._rows.get(index)
+        return None if found is None else found[1]
+
+    def record(self, index: int) -> RecordRow | None:
+        """What the row was made from."""
+        found = self._rows.get(index)
+        return None if found is None else found[0]
+
+    def index_of(self, key: Hashable) -> int | None:
+        """Among the loaded rows."""
+        return next((index for index, (_, row) in tuple(self._rows.items()) if row.key == key), None)
+
+    def load(self, start: int, stop: int) -> None:
+        """Bring these rows in; those of records that are gone by now stay empty."""
+        part = range(start, min(stop, len(self._seqs)))
+        found = {row.seq: row for row in self._reader.rows([self._seqs[index] for index in part])}
+        made: dict[int, tuple[RecordRow, Row]] = {}
+        for index in part:
+            seq = self._seqs[index]
+            if seq in found:
+                row = record_row(found[seq], self._now_ms)
+                made[index] = (found[seq], Row(row.key, (Cell(self._held[seq].replace("_", " "), "warn"), *row.cells)))
+        self._rows = made
+
+    def keys(self) -> Collection[Hashable]:
+        """All of them."""
+        return FrozenIds(sorted(self._seqs))
