@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from atom_console.dlq.headers import decode_headers
 from atom_console.dlq.ids import id_text
 from atom_console.dlq.record import Attempt, AuditEntry, RecordDetail, RecordRow, Revision
+from atom_console.dlq.stacks import read_stack
 from atom_console.dlq.states import initial_state
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ def read_detail(conn: apsw.Connection, raw_id: bytes) -> RecordDetail | None:
         return None
     row = read_row(found)
     rest: tuple[Any, ...] = conn.execute(_REST, (row.seq,)).fetchone()  # type: ignore[assignment]  # joined above
-    headers, warnings, payload = rest[15], rest[22], rest[23:27]
+    warnings, payload = rest[22], rest[23:27]
+    headers = () if rest[15] is None else decode_headers(rest[15])
     values = (
         row,
-        *rest[:15],
-        () if headers is None else decode_headers(headers),
+        *rest[:4],
+        read_stack(rest[4], headers),
+        *rest[5:15],
+        headers,
         *rest[16:22],
         tuple(warnings.split("\n")) if warnings else (),
         (_revision((0, *payload, "", "", rest[27])), *_revisions(conn, row.seq)),

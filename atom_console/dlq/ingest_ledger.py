@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from atom_console.dlq.columns import Columns
-from atom_console.dlq.headers import encode_headers
 from atom_console.dlq.ids import id_bytes
-from atom_console.dlq.insert import Cohorts, Prepared, insert_records
+from atom_console.dlq.insert import Cohorts, Prepared, insert_provenance, insert_records
 from atom_console.dlq.record import Provenance
-from atom_console.dlq.text import storable, storable_or_none
 
 if TYPE_CHECKING:
     import apsw
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from atom_console.dlq.record import NewRecord
     from atom_console.dlq.store import Store
     from atom_console.kafka.cluster_view import Watermark
-
-_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ class Ledger:
             reason = f"read from {self._source[1]}"
             if batch.prepared is not None and self._unseen(conn, source, batch.spans):
                 added = batch.prepared.write(conn, self._cohorts, action="ingest", reason=reason)
-                _insert_places(conn, added, source, batch.places)
+                insert_provenance(conn, added, source, batch.places)
             else:
                 added = insert_records(
                     conn, batch.records, self._cohorts, now_ms=_now_ms(), action="ingest", reason=reason
@@ -157,22 +153,6 @@ class Ledger:
     def _source_id(self, conn: apsw.Connection) -> int:
         conn.execute("INSERT OR IGNORE INTO dlq_source (cluster_id, topic) VALUES (?, ?)", self._source)
         return int(conn.execute("SELECT id FROM dlq_source WHERE cluster_id = ? AND topic = ?", self._source).get)
-
-
-def _insert_places(conn: apsw.Connection, seqs: range, source: int, places: list[Provenance]) -> None:
-    """Many rows a statement: each statement gives up the interpreter lock, and waits to get it back."""
-    for start in range(0, len(places), _ROWS):
-        some = places[start : start + _ROWS]
-        values: list[object] = []
-        for seq, p in zip(seqs[start : start + _ROWS], some, strict=True):
-            headers = None if p.headers is None else encode_headers(p.headers)
-            stack, warnings = storable_or_none(p.err_stack), storable("\n".join(p.warnings)) or None
-            values += (
-                seq, source, p.partition, p.offset, p.timestamp, headers, p.orig_offset, p.ts_type, stack, warnings,
-                p.parent_id, p.loops,
-            )  # fmt: skip
-        rows = ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * len(some))
-        conn.execute(f"INSERT INTO provenance VALUES {rows}", values)  # noqa: S608 -- question marks only
 
 
 def _now_ms() -> int:

@@ -21,6 +21,7 @@ from atom_console.dlq.fingerprint import VERSION
 from atom_console.dlq.headers import encode_headers, payload_digests
 from atom_console.dlq.ids import key_hash, uuid7
 from atom_console.dlq.record import NewRecord, Provenance, Trouble
+from atom_console.dlq.stacks import stored_stack
 from atom_console.dlq.states import first_state
 from atom_console.dlq.text import storable, storable_or_none
 
@@ -32,6 +33,9 @@ _RECORD: Final = (
     " key_hash, event_id, event_type, event_ts, orig_partition, orig_timestamp"
 )
 _PAYLOAD: Final = "seq, key, value, headers, sha256, err_message"
+_PROVENANCE: Final = (
+    'seq, source, partition, "offset", timestamp, headers, orig_offset, ts_type, err_stack, warnings, parent_id, loops'
+)
 _COHORT: Final = (
     "INSERT INTO cohort (ident, fingerprint, fp_version, label, origin, err_class, err_code, err_name, stage,"
     " cluster_id, dest_topic, dlq_topic, tenant_id, first_seen, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -292,13 +296,24 @@ def _insert_provenance(conn: apsw.Connection, seq: int, trouble: Trouble, p: Pro
         key = (trouble.cluster_id or "", trouble.dlq_topic)
         conn.execute("INSERT OR IGNORE INTO dlq_source (cluster_id, topic) VALUES (?, ?)", key)
         source = conn.execute("SELECT id FROM dlq_source WHERE cluster_id = ? AND topic = ?", key).get
-    conn.execute(
-        "INSERT INTO provenance VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            seq, source, p.partition, p.offset, p.timestamp, None if p.headers is None else encode_headers(p.headers),
-            p.orig_offset, p.ts_type, storable_or_none(p.err_stack), storable("\n".join(p.warnings)) or None,
-            p.parent_id, p.loops,
-        ),
+    _insert(conn, "provenance", _PROVENANCE, 12, list(_provenance_row(seq, source, p)))
+
+
+def insert_provenance(conn: apsw.Connection, seqs: range, source: int, places: Sequence[Provenance]) -> None:
+    """What only dead letters of others have, of one DLQ topic, inside the caller's transaction."""
+    values: list[Any] = []
+    for seq, place in zip(seqs, places, strict=True):
+        values += _provenance_row(seq, source, place)
+    _insert(conn, "provenance", _PROVENANCE, 12, values)
+
+
+def _provenance_row(seq: int, source: int | None, p: Provenance) -> tuple[object, ...]:
+    headers = None if p.headers is None else encode_headers(p.headers)
+    stack = storable_or_none(stored_stack(p.err_stack, p.headers))
+    warnings = storable("\n".join(p.warnings)) or None if p.warnings else None
+    return (
+        seq, source, p.partition, p.offset, p.timestamp, headers, p.orig_offset, p.ts_type, stack, warnings,
+        p.parent_id, p.loops,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _WORTH_PREPARING: Final = 200
 _LINGER_S: Final = 0.003
-_IDLE_S: Final = 0.01
+_IDLE_S: Final = 0.1
 _UPKEEP_S: Final = 0.5
 _SPILL_RETRY_S: Final = 0.1
 _REFUSALS: Final = (StoreUnavailableError, apsw.Error, ValueError, TypeError, OverflowError)

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import fingerprint, label, normalised
 from atom_console.dlq.headers import HeadersError, decode_headers, encode_headers, payload_digest
 from atom_console.dlq.ids import event_hash, id_bytes, id_text, key_hash, uuid7
+from atom_console.dlq.record import NewRecord
+from atom_console.dlq.stacks import read_stack, stored_stack
+from atom_console.dlq.troubles import trouble
 
 HEADERS = st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=40)), max_size=8).map(tuple)
 
@@ -124,3 +128,41 @@ def test_labels_are_sentences() -> None:
         origin="local", err_name="_VALUE_SERIALIZATION", code=-161, topic=None, message="line 7: tenant_id missing"
     )
     assert said == "line <n>: tenant_id missing"
+
+
+STACK_HEADER = "__connect.errors.exception.stacktrace"
+
+
+@pytest.mark.parametrize("stack", [None, "said", "caf\\xe9", "another"])
+@pytest.mark.parametrize(
+    "headers",
+    [None, (), (("a", b"b"),), ((STACK_HEADER, b"said"),), ((STACK_HEADER, None),), ((STACK_HEADER, b"caf\xe9"),)],
+)
+def test_a_stack_is_read_as_it_was_whether_headers_hold_it_or_not(stack, headers) -> None:
+    assert read_stack(stored_stack(stack, headers), headers) == stack
+
+
+def test_a_stack_that_the_headers_hold_is_not_stored_twice() -> None:
+    assert stored_stack("said", (("x", b"y"), (STACK_HEADER, b"said"))) is None
+    assert stored_stack("said", (("x", b"said"),)) == "said"
+
+
+@pytest.mark.parametrize("count", [1, 4095, 4096, 4097, 20_000])
+def test_many_ids_at_once_are_as_good_as_one_by_one(count: int) -> None:
+    start = uuid7()[0]
+    ids = uuid7(count)
+    assert [start, *ids] == sorted({start, *ids})
+    assert {uuid.UUID(bytes=raw).version for raw in ids} == {7}
+    assert {uuid.UUID(bytes=raw).variant for raw in ids} == {uuid.RFC_4122}
+    assert len({raw[8:] for raw in ids}) == count
+
+
+def test_records_survive_as_columns() -> None:
+    shared = trouble(origin="local", err_class="outage", err_name="E", message="m", stage="delivery", component="c")
+    records = [
+        NewRecord(
+            shared, 1, b"k", None, (("a", None),), True, "t", "e", 2, 3, 4, 5, "input", b"i" * 16, "ready", "why"
+        ),
+        NewRecord(shared, 2, None, b"v", (), journal_id=7),
+    ]
+    assert Columns.of(records).records() == records

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from atom_console.dlq.adapters.decode import decode, recognise
@@ -16,7 +17,7 @@ from atom_console.dlq.adapters.letter import Context, Letter, Reading
 from atom_console.dlq.adapters.records import PARENT_HEADER, to_records
 from atom_console.dlq.adapters.strip import stripped_indices
 from atom_console.dlq.headers import Headers
-from atom_console.dlq.normalise import event_facts_many
+from atom_console.dlq.normalise import event_columns
 from atom_console.dlq.record import NewRecord, Origin, PayloadKind, Provenance, Trouble
 
 _MOST_SHAPES: Final = 256
@@ -97,27 +98,48 @@ class _Template:
 
 
 class _Shape:
-    """Everything that the header names alone decide."""
+    """Everything that the header names alone decide.
 
-    __slots__ = ("fixed", "keep", "numbers", "offset", "origin", "partition", "templates", "timestamp")
+    Attributes:
+        fixed: values → those that choose the template.
+        kept: headers → those of the record itself.
+    """
+
+    __slots__ = ("_at", "_from_letter", "fixed", "kept", "numbers", "templates")
 
     def __init__(self, names: tuple[str, ...], numbers: _Numbers, origin: Origin) -> None:
         gone = stripped_indices(names)
-        varying = {names.index(one) for one in (numbers.partition, numbers.offset, numbers.timestamp) if one in names}
-        self.numbers, self.origin = numbers, origin
-        self.partition, self.offset = names.index(numbers.partition), names.index(numbers.offset)
-        self.timestamp = names.index(numbers.timestamp) if numbers.timestamp in names else None
-        self.fixed = [index for index in sorted(gone) if index not in varying]
-        kept = [index for index in range(len(names)) if index not in gone]
-        self.keep = _slice_of(kept) or kept
-        self.templates: dict[tuple[bytes | None, ...], _Template] = {}
+        timestamp = names.index(numbers.timestamp) if numbers.timestamp in names else None
+        self.numbers, self._from_letter = numbers, origin in _FROM_THE_LETTER
+        self._at = (names.index(numbers.partition), names.index(numbers.offset), timestamp)
+        self.fixed = _picker([index for index in sorted(gone) if index not in self._at])
+        self.kept: Callable[[Headers], Headers] = _picker([index for index in range(len(names)) if index not in gone])
+        self.templates: dict[object, _Template] = {}
+
+    def place(self, values: tuple[bytes | None, ...], came: int | None) -> tuple[int, int, int | None] | None:
+        """Partition, offset and timestamp of the original; None where they are not written as they should be."""
+        at_partition, at_offset, at_timestamp = self._at
+        partition, offset = self.numbers.partition_of(values[at_partition]), self.numbers.offset_of(values[at_offset])
+        if partition is None or offset is None:
+            return None
+        timestamp = came if self._from_letter else None
+        if at_timestamp is not None:
+            raw = values[at_timestamp]
+            timestamp = _EIGHT(raw)
+            if timestamp is None and raw is not None:
+                return None
+        return partition, offset, timestamp
 
 
-def _slice_of(indices: list[int]) -> slice | None:
-    if not indices:
-        return slice(0, 0)
-    run = indices[-1] - indices[0] + 1 == len(indices)
-    return slice(indices[0], indices[-1] + 1) if run else None
+def _picker(indices: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """A tuple → a tuple of its items at these indices."""
+    if indices and indices[-1] - indices[0] + 1 == len(indices):
+        return itemgetter(slice(indices[0], indices[-1] + 1))
+    return itemgetter(*indices) if indices else _nothing
+
+
+def _nothing(_items: tuple[Any, ...]) -> tuple[Any, ...]:
+    return ()
 
 
 class Decoder:
@@ -142,10 +164,7 @@ class Decoder:
             improve: fetches originals into the readings that ask for it.
             loops: finds how often the parents of letters had returned (see `to_records`).
         """
-        facts = event_facts_many([letter.value for letter in letters])
-        found: list[NewRecord | None] = [
-            self._quick(letter, seen, now_ms) for letter, seen in zip(letters, facts, strict=True)
-        ]
+        found = self._quick(letters, now_ms)
         rest = [index for index, record in enumerate(found) if record is None]
         if rest:
             slow = [letters[index] for index in rest]
@@ -157,35 +176,43 @@ class Decoder:
                 self._learn(letter, reading, record)
         return [record for record in found if record is not None]
 
-    def _quick(self, letter: Letter, facts: tuple[Any, ...], now_ms: int) -> NewRecord | None:
-        headers = letter.headers
-        if not headers:
-            return None
-        names, values = zip(*headers, strict=True)
-        shape = self._shapes.get(names)
-        if shape is None or not shape.numbers.plain(letter):
-            return None
-        template = shape.templates.get(tuple([values[index] for index in shape.fixed]))
-        partition = shape.numbers.partition_of(values[shape.partition])
-        offset = shape.numbers.offset_of(values[shape.offset])
-        if template is None or partition is None or offset is None:
-            return None
-        timestamp = letter.timestamp if shape.origin in _FROM_THE_LETTER else None
-        if shape.timestamp is not None:
-            raw = values[shape.timestamp]
-            timestamp = _EIGHT(raw)
-            if timestamp is None and raw is not None:
-                return None
-        keep = shape.keep
-        kept: Headers = headers[keep] if isinstance(keep, slice) else tuple([headers[index] for index in keep])
-        event_id, tenant_id, event_type, event_ts = facts
-        at, came = letter.offset, letter.timestamp
-        return NewRecord(
-            template.trouble, now_ms, letter.key, letter.value, kept, False, tenant_id, event_id, event_type, event_ts,
-            partition, timestamp, _FULL if letter.value is not None else _TOMBSTONE, b"", template.state,
-            template.state_reason,
-            Provenance(letter.partition, at, came, headers, offset, template.ts_type, template.stack),
-        )  # fmt: skip
+    def _quick(self, letters: Sequence[Letter], now_ms: int) -> list[NewRecord | None]:
+        """What the templates make of letters; None for one that does not fit.
+
+        Neighbours mostly have the same names and the same fixed values: comparing them is cheaper than a look-up, which
+        hashes the whole stack trace.
+        """
+        found: list[NewRecord | None] = []
+        names: tuple[str, ...] | None = None
+        fixed: object = None
+        shape: _Shape | None = None
+        template: _Template | None = None
+        columns = event_columns([letter.value for letter in letters])
+        for letter, event_id, tenant_id, event_type, event_ts in zip(letters, *columns, strict=True):
+            _, came_partition, at, came, key, value, headers = letter
+            own_names, values = zip(*headers, strict=True) if headers else ((), ())
+            if own_names != names:
+                names, shape, template, fixed = own_names, self._shapes.get(own_names), None, None
+            if shape is None or not shape.numbers.plain(letter):
+                found.append(None)
+                continue
+            own_fixed = shape.fixed(values)
+            if own_fixed != fixed:
+                fixed, template = own_fixed, shape.templates.get(own_fixed)
+            place = None if template is None else shape.place(values, came)
+            if place is None or template is None:
+                found.append(None)
+                continue
+            partition, offset, timestamp = place
+            found.append(
+                NewRecord(
+                    template.trouble, now_ms, key, value, shape.kept(headers), False, tenant_id, event_id, event_type,
+                    event_ts, partition, timestamp, _TOMBSTONE if value is None else _FULL, b"", template.state,
+                    template.state_reason,
+                    Provenance(came_partition, at, came, headers, offset, template.ts_type, template.stack),
+                )
+            )  # fmt: skip
+        return found
 
     def _learn(self, letter: Letter, reading: Reading, record: NewRecord) -> None:
         """Remember what was made of a letter, if others like it can be made of that."""
@@ -203,7 +230,7 @@ class Decoder:
         if len(shape.templates) >= _MOST_TEMPLATES:
             shape.templates.clear()
         p = record.provenance or Provenance()
-        key = tuple([letter.headers[index][1] for index in shape.fixed])
+        key = shape.fixed(tuple(value for _, value in letter.headers))
         shape.templates[key] = _Template(record.trouble, record.state, record.state_reason, p.err_stack, p.ts_type)
 
     def _shape(self, names: tuple[str, ...]) -> _Shape | None:
