@@ -1,4 +1,4 @@
-"""The demonstration: an embedded cluster, a workload, scripted faults, and a word on what happens and what to press."""
+"""The demonstration: an embedded cluster and Flight server, a workload, scripted faults, and what to press."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from atom_console.engine.sources import Chunk
 from atom_console.events import encode_mapping
 from atom_console.sandbox.faults import FORBIDDEN_TOPIC, Fault, Script, script
+from atom_console.sandbox.flight import FlightSandbox
 from atom_console.sandbox.mock_cluster import MockCluster
 from atom_console.sandbox.workload import Workload
 
@@ -51,9 +52,10 @@ class Demo:
         self.cluster = self._open.enter_context(MockCluster(1))
         for topic in TOPICS:
             self.cluster.topic(topic, _PARTITIONS)
+        self.flight = self._open.enter_context(FlightSandbox(self.directory))
         self.workload = Workload()
         self.script = Script(self.cluster, self.workload, story() if faults is None else faults)
-        self.news = "Events flow to an embedded cluster; the first fault comes in a few seconds."
+        self.news = "Events flow to an embedded cluster; the first fault comes in a few seconds; 3 is Flight over mTLS."
         """What happened last, in a sentence."""
         self._advice = ""
         self._ended = Event()
@@ -69,6 +71,7 @@ class Demo:
                 f"dlq.dir={self.directory / 'dlq'}",
                 f"dlq.min_free_bytes={1 << 20}",
                 "clearance=255",
+                *self.flight.overrides,
             ),
         )
 

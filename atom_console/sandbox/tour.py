@@ -21,6 +21,7 @@ from atom_console.events import DecodeError, peek
 from atom_console.kafka.cluster import ClusterReader
 from atom_console.kafka.tail import Start, tail
 from atom_console.sandbox.demo import TOPICS, Demo, story
+from atom_console.sandbox.flight_tour import CertificateProof, FlightProof, fly
 
 if TYPE_CHECKING:
     from atom_console.dlq.reader import Reader
@@ -43,7 +44,9 @@ class TourReport:
         lost: accepted events that are in neither place, looked up one by one by their event id.
         duplicates: events that are on the cluster more than once.
         replayed: dead letters that were sent again.
-        ok: nothing lost, nothing twice, every number adds up.
+        flight: what was fetched over mutual TLS.
+        certs: the certificates that it took.
+        ok: nothing lost, nothing twice, every number adds up, and Flight was as promised.
     """
 
     accepted: int
@@ -53,6 +56,8 @@ class TourReport:
     replayed: int
     duplicates: int
     lost: int
+    flight: FlightProof
+    certs: CertificateProof
     ok: bool
 
 
@@ -83,6 +88,7 @@ def run_tour(seconds: float, say: Say, stopped: Callable[[], bool] = lambda: Fal
         lost = len(seen - on_cluster.keys() - in_store)
         duplicates = sum(count - 1 for count in on_cluster.values())
         say(f"Each of the {len(seen):,} events was looked up by its id: {lost} lost, {duplicates} twice.")
+        flown, certified = fly(demo, say)
         return TourReport(
             accepted=report.accepted,
             acked=report.acked,
@@ -91,7 +97,9 @@ def run_tour(seconds: float, say: Say, stopped: Callable[[], bool] = lambda: Fal
             replayed=replayed,
             duplicates=duplicates,
             lost=lost,
-            ok=report.complete and not lost and not duplicates,
+            flight=flown,
+            certs=certified,
+            ok=report.complete and not lost and not duplicates and flown.schema_equal and certified.stranger_refused,
         )
 
 

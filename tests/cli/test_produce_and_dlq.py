@@ -314,6 +314,9 @@ def test_the_demo_without_a_terminal_accounts_for_every_event(atom_process: Atom
     assert told["accepted"] == told["acked"] + told["captured"]
     assert (told["lost"], told["duplicates"]) == (0, 0)
     assert {"config", "poison", "outage"} <= set(told["captured_by_class"])
+    assert (told["flight"]["transport"], told["flight"]["schema_equal"]) == ("mTLS", True)
+    assert told["flight"]["rows"] == 500_000
+    assert told["certs"] == {"issued": 4, "handshake": True, "stranger_refused": True}
 
 
 def test_doctor_names_what_is_at_fault_and_the_next_step(atom: Atom, on_cluster: None) -> None:
