@@ -169,6 +169,8 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=3_000)
     parser.add_argument("--keys", type=int, default=50)
     parser.add_argument("--order", default="strict")
+    parser.add_argument("--rate", type=float, default=2_000.0, help="0 = unpaced")
+    parser.add_argument("--window", type=int, default=50)
     parser.add_argument("--longest", type=float, default=1.0, help="seconds of life at most")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     chosen = parser.parse_args()
@@ -177,7 +179,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as base, KafkaBroker(Path(base) / "kafka") as broker:
         disturbed = bool(chosen.broker_kills or chosen.broker_pauses)
         grace = {"grace_s": 8.0, "clean_grace_s": 8.0} if disturbed else {}
-        scene = Scene(broker.handle, Path(base) / "dlq", keys=chosen.keys, order=chosen.order, rate=2_000.0, **grace)
+        scene = Scene(
+            broker.handle,
+            Path(base) / "dlq",
+            keys=chosen.keys,
+            order=chosen.order,
+            rate=chosen.rate,
+            window=chosen.window,
+            **grace,
+        )
         begun = time.monotonic()
         stop = Event()
         told = disturb(broker, stop, chosen.broker_kills, chosen.broker_pauses, chosen.seed) if disturbed else {}
