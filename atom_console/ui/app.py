@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
 from atom_console.engine.commands import PublishEvent, Refresh
 from atom_console.ui import chrome
 from atom_console.ui.commands import BY_ID
@@ -12,6 +15,9 @@ from atom_console.ui.frame import FrameApp
 from atom_console.ui.options import REFRESH_FLOOR_S
 from atom_console.ui.palette import palette
 from atom_console.ui.rows import Row
+
+if TYPE_CHECKING:
+    from atom_console.ui.rooms.schemas.room import SchemasRoom
 
 INTERRUPTED = 130
 
@@ -108,6 +114,26 @@ class ConsoleApp(FrameApp):
     def command_room_dead_letters(self, _: str) -> None:
         """2."""
         self.go_to("dead-letters")
+
+    def command_room_flight(self, _: str) -> None:
+        """3."""
+        self.go_to("flight")
+
+    def command_room_schemas(self, _: str) -> None:
+        """4."""
+        self.go_to("schemas")
+
+    def open_schema(self, name: str, *, back: str) -> None:
+        """A schema of the list in its room; `esc` there comes back to the room `back`."""
+        self._in_schemas(lambda room: room.open_named(name, back=back))
+
+    def open_payload(self, payload: bytes, what: str, *, back: str) -> None:
+        """The schema that explains a payload, in its room; `what` names the payload, `esc` comes back."""
+        self._in_schemas(lambda room: room.open_payload(payload, what, back=back))
+
+    def _in_schemas(self, then: Callable[[SchemasRoom], None]) -> None:
+        self.go_to("schemas")
+        self.call_later(lambda: then(cast("SchemasRoom", self.room)))
 
     def command_room_certificates(self, _: str) -> None:
         """5."""

@@ -27,6 +27,8 @@ STALE_AFTER_S = 2.0
 ROOMS: tuple[tuple[str, str, str], ...] = (
     ("1", "overview", "Overview"),
     ("2", "dead-letters", "Dead letters"),
+    ("3", "flight", "Flight"),
+    ("4", "schemas", "Schemas"),
     ("5", "certificates", "Certificates"),
 )
 

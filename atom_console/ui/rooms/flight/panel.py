@@ -57,16 +57,18 @@ def _head(view: TransferView) -> Line:
     if view.target is not None:
         words[-1] = foreign(view.target, 60)
     words += [Span(" · "), Span(view.state, _STATE_ROLES[view.state])]
+    if view.state == "failed" and view.batches:
+        words.append(Span(f" after {count(view.rows)} rows"))
     if view.idle_s is not None and view.idle_s > _IDLE_S and view.state == "streaming":
         words.append(Span(f" · nothing for {duration(view.idle_s)}", "warn"))
     if view.mark:
         words += [Span(" · "), foreign(view.mark, 40, "error")]
     elif view.accepted:
         words.append(Span(" · the stream's own schema, on purpose", "warn"))
-    elif view.schema_equal:
+    elif view.schema_equal and view.state in {"streaming", "done"}:
         words.append(Span(" · schema as promised", "ok"))
     if view.restarts or view.resumes:
-        words.append(Span(f" · began anew {view.restarts} times, resumed {view.resumes} times", "warn"))
+        words.append(Span(f" · resumed {view.resumes}×, anew {view.restarts}×", "warn"))
     return tuple(words)
 
 

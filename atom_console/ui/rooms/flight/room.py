@@ -393,7 +393,8 @@ class FlightRoom(Room):
     def command_flight_schema(self, _: str) -> None:
         """The schema in its own room, and back."""
         if (plan_id := self.plan_id) is not None:
-            name = f"{plan_id}@{words.address(self._section.uri)}"
+            declared = self._schema is not None and self._schema.mark
+            name = "mdf" if declared else f"{plan_id}@{words.address(self._section.uri)}"
             self.console_app.open_schema(name, back="flight")
 
     def command_flight_filter(self, argument: str) -> None:

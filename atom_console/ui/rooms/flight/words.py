@@ -131,11 +131,20 @@ def schema_lines(
     if schema.mark:
         rows += [cut_line(line("  ", foreign(schema.problem, 300, "dim")), width)]
     rows += [cut_line(line("  ", foreign(note, 300, "warn")), width) for note in schema.notes]
-    room = height - len(rows)
-    shown = schema.fields if len(schema.fields) <= room else schema.fields[: max(room - 1, 0)]
-    rows += [cut_line(_field(field, width), width) for field in shown]
-    if len(shown) < len(schema.fields):
-        rows.append(line(Span(f"  … {len(schema.fields) - len(shown)} more: s opens the schema", "info")))
+    return rows + _fields(schema.fields, width, height - len(rows))
+
+
+def _fields(fields: Sequence[FieldRow], width: int, room: int) -> list[Line]:
+    """As many as there is room for; what differs is never what is left out."""
+    made = [_field(field, width) for field in fields]
+    if sum(map(len, made)) > room:
+        made = [_field(field, width) for field in sorted(fields, key=lambda field: field.word == "same")]
+    rows: list[Line] = []
+    for number, each in enumerate(made):
+        last = number == len(made) - 1
+        if len(rows) + len(each) > room - (not last):
+            return [*rows, line(Span(f"  … {len(made) - number} more: s opens the schema", "info"))]
+        rows += each
     return rows
 
 
@@ -143,14 +152,14 @@ def _schema_head(schema: PlanSchema) -> Line:
     if schema.mark:
         return line(Span(" SCHEMA ", "title"), Span(schema.mark, "error"), " · the declared MDF schema stands in")
     counts = [(word, schema.words(word)) for word in _WORD_ROLES if word != "same"]
-    others = [Span(f" · {number} {word}", _WORD_ROLES[word]) for word, number in counts if number]
+    others = [Span(f"{number} {word} · ", _WORD_ROLES[word]) for word, number in counts if number]
     same = schema.words("same")
     if not others and not schema.notes:
         return line(Span(" SCHEMA ", "title"), Span(f"as the declared MDF, {same} fields", "ok"))
-    return line(Span(" SCHEMA ", "title"), f"{same} same", *others)
+    return line(Span(" SCHEMA ", "title"), *others, f"{same} same")
 
 
-def _field(field: FieldRow, width: int) -> Line:
+def _field(field: FieldRow, width: int) -> list[Line]:
     kind = field.type if field.nullable else f"{field.type} not null"
     wide = width >= _WHY_FROM
     names = min(max(width - 2 - 16 - _WORD_WIDTH - 2, 10), 24)
@@ -158,7 +167,10 @@ def _field(field: FieldRow, width: int) -> Line:
     role = _WORD_ROLES[field.word]
     row = line("  ", Span(fit(field.name, names), "" if role == "dim" else role), " ", Span(fit(kind, kinds), "dim"))
     row += line(" ", Span(fit(field.word, _WORD_WIDTH), role))
-    return row + line(foreign(field.why, 200, "dim")) if wide and field.why else row
+    if not field.why:
+        return [cut_line(row, width)]
+    why = foreign(field.why, 200, "dim")
+    return [cut_line((*row, why), width)] if wide else [cut_line(row, width), cut_line(line("    ", why), width)]
 
 
 def differences(changes: Sequence[Change], plan_id: str, where: str, width: int) -> list[Line]:

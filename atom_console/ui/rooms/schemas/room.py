@@ -311,7 +311,8 @@ class SchemasRoom(Room):
         drifting = sum(row.drifts for row in self._rows)
         right = [Span(f"{count(len(self._rows))} schemas")]
         right += [Span(f" · {broken} cannot be used", "error")] if broken else []
-        right += [Span(f" · {drifting} topics drift", "warn")] if drifting else []
+        drift = "topic drifts" if drifting == 1 else "topics drift"
+        right += [Span(f" · {drifting} {drift}", "warn")] if drifting else []
         return justify(left, [*right, Span(" ")], width)
 
     def _acts_on(self) -> Line:
@@ -322,8 +323,9 @@ class SchemasRoom(Room):
         row = self.current
         if row is None:
             return ()
-        back = "" if self._back is None else " · esc goes back to where you came from"
-        return line(" this schema: ", foreign(row.name, 60), Span(" · ", "dim"), foreign(row.source + back, 160, "dim"))
+        back = "" if self._back is None else "esc goes back · "
+        about = row.note if row.schema is None and row.note else row.source
+        return line(" this schema: ", foreign(row.name, 60), Span(f" · {back}", "dim"), foreign(about, 160, "dim"))
 
     def on_resize(self, _: events.Resize) -> None:
         """Lines are laid out by width."""
