@@ -24,10 +24,11 @@ from atom_console.cli.output import print_fields, print_json, print_line, print_
 from atom_console.errors import AtomError, CheckError, InputError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
+    from atom_console.engine.rotation import Mark
     from atom_console.flight.client import FlightConsole, ServerSchema
     from atom_console.flight.connection import Connection
     from atom_console.flight.fetch_plan import FetchPlan
-    from atom_console.flight.server import ServerTls
+    from atom_console.flight.server import ReferenceServer, ServerTls
     from atom_console.flight.sinks import Sink
 
 _LOOK_S = 0.2
@@ -298,7 +299,12 @@ def serve(
     client_ca: Path | None,
     token_file: Path | None,
 ) -> int:
-    """The reference server: generated plans and files, until ctrl-c. Running streams end first."""
+    """The reference server: generated plans and files, until ctrl-c. Running streams end first.
+
+    A certificate of the inventory is followed: after a renewal or a change of the trust bundle a new listener on the
+    same port shows the new one, and open streams go on.
+    """
+    from atom_console.engine.rotation import LOOK_S
     from atom_console.flight.connection import read_token
     from atom_console.flight.plans import generated
     from atom_console.flight.server import ReferenceServer, ServerOptions
@@ -324,11 +330,40 @@ def serve(
             print_line(server.uri)
             say(f"{transport}; ctrl-c stops it")
         sys.stdout.flush()
+        followed = _certificate_mark(cli, certificate)
+        due_s = time.monotonic() + LOOK_S
         while not stop.requested:
             time.sleep(_LOOK_S)
+            if certificate is not None and time.monotonic() >= due_s:
+                due_s = time.monotonic() + LOOK_S
+                followed = _follow_certificate(cli, server, certificate, followed, mtls=mtls, client_ca=client_ca)
         if not server.stop():
             say("streams were still open and were ended")
     return stop.exit_code
+
+
+def _certificate_mark(cli: CliContext, name: str | None) -> Mark:
+    from atom_console.engine.rotation import server_mark
+
+    return () if name is None else server_mark(cli.settings(), name)
+
+
+def _follow_certificate(
+    cli: CliContext, server: ReferenceServer, name: str, followed: Mark, *, mtls: bool, client_ca: Path | None
+) -> Mark:
+    """Show the newest version, if there is a newer one; what cannot be used leaves the old one in place."""
+    try:
+        mark = _certificate_mark(cli, name)
+        if mark == followed:
+            return followed
+        tls = _server_tls(cli, name, None, None, client_ca, mtls=mtls)
+        assert tls is not None
+        server.renew(tls)
+    except (AtomError, OSError) as error:
+        say(f"the old certificate stays: {error}")
+        return followed
+    say(f"showing the new certificate of {name}")
+    return mark
 
 
 @contextmanager

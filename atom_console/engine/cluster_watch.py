@@ -7,13 +7,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from atom_console.engine.rotation import KafkaIdentity, Refusal, Renewed
 from atom_console.engine.snapshot import BrokerRow, Series, TopicRow
 from atom_console.errors import AtomError
 from atom_console.kafka.cluster import ClusterReader
 from atom_console.kafka.cluster_view import ClusterView, Group, Watermarks, rates
 
 if TYPE_CHECKING:
-    from atom_console.config import KafkaSettings
+    from atom_console.config import Settings
 
 TICK_S: Final = 1.0
 _TIMEOUT_S: Final = 2.0
@@ -30,11 +31,23 @@ class ClusterFacts:
     topics: tuple[TopicRow, ...]
 
 
+def _connected(settings: Settings) -> ClusterReader:
+    """A reader that a broker has answered."""
+    reader = ClusterReader(settings.kafka, timeout_s=_TIMEOUT_S)
+    try:
+        reader.view()
+    except AtomError:
+        reader.close()
+        raise
+    return reader
+
+
 class ClusterWatch:
     """For one thread: `read` asks the cluster once."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._reader = ClusterReader(kafka, timeout_s=_TIMEOUT_S)
+    def __init__(self, identity: KafkaIdentity) -> None:
+        first = ClusterReader(identity.settings.kafka, timeout_s=_TIMEOUT_S)
+        self._readers = Renewed(identity, _connected, ClusterReader.close, first)
         self._marks: Watermarks | None = None
         self._history: dict[str, deque[float | None]] = {}
         self._groups: tuple[Group, ...] = ()
@@ -48,16 +61,17 @@ class ClusterWatch:
         Raises:
             BrokerUnreachableError: no broker answered.
         """
-        view = self._reader.view()
+        reader = self._readers.current()
+        view = reader.view()
         names = [name for name in view.topics if not name.startswith("__")]
-        marks = self._reader.watermarks(names, view=view)
+        marks = reader.watermarks(names, view=view)
         growth = rates(self._marks, marks) if self._marks is not None else {}
         self._marks = marks
         for name in names:
             self._history.setdefault(name, deque(maxlen=_HISTORY)).append(growth.get(name))
         for gone in self._history.keys() - set(names):
             del self._history[gone]
-        self._read_groups(marks)
+        self._read_groups(reader, marks)
         return ClusterFacts(
             cluster_id=view.cluster_id,
             brokers=tuple(BrokerRow(one.node_id, one.address, one.state or "?") for one in view.brokers),
@@ -66,15 +80,20 @@ class ClusterWatch:
 
     def close(self) -> None:
         """Drop the client."""
-        self._reader.close()
+        self._readers.value.close()
 
-    def _read_groups(self, marks: Watermarks) -> None:
+    @property
+    def refused(self) -> Refusal | None:
+        """Why new certificates are not in use, or None where they are."""
+        return self._readers.refused
+
+    def _read_groups(self, reader: ClusterReader, marks: Watermarks) -> None:
         now_s = time.monotonic()
         if now_s < self._groups_due_s:
             return
         self._groups_due_s = now_s + _GROUPS_S
         try:
-            self._groups = self._reader.groups(marks)
+            self._groups = reader.groups(marks)
         except AtomError:
             self._groups = ()  # the topics are still worth showing; the lag is then not known
         lags = {(g.group_id, topic): lag for g in self._groups for topic, lag in g.lag_by_topic.items()}

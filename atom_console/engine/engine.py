@@ -32,11 +32,11 @@ from atom_console.engine.dlq_watch import TICK_S as STORE_TICK_S
 from atom_console.engine.dlq_watch import StoreFacts, StoreWatch
 from atom_console.engine.feed import envelope
 from atom_console.engine.flight_desk import FlightDesk
-from atom_console.engine.identity import with_kafka_identity
 from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
 from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
+from atom_console.engine.rotation import KafkaIdentity
 from atom_console.engine.schema_shelf import SchemaShelf
 from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
 from atom_console.engine.tls_advice import TlsAdvisor, explain_kafka
@@ -68,7 +68,8 @@ class Engine:
 
     def __init__(self, loaded: Loaded, *, produce: bool = True, coach: Callable[[], str | None] = lambda: None) -> None:
         self._loaded, self._coach = loaded, coach
-        self._settings = with_kafka_identity(loaded.settings)
+        identity = KafkaIdentity(loaded.settings)
+        self._settings = identity.settings
         self._session = sections.session_section(loaded)
         self._produce = produce and not self._settings.read_only
         self._producer: Producer | None = None
@@ -88,7 +89,7 @@ class Engine:
         )
         store_watch = StoreWatch(directory, LastLook(directory))
         self._store: Poller[StoreFacts] = Poller("store-watch", store_watch.read, STORE_TICK_S, store_watch.close)
-        cluster_watch = ClusterWatch(self._settings.kafka)
+        self._cluster_watch = cluster_watch = ClusterWatch(identity)
         self._kafka_advice = TlsAdvisor(lambda error: explain_kafka(loaded.settings, error))
         self._cluster: Poller[ClusterFacts] = Poller(
             "cluster-watch", self._kafka_advice.watching(cluster_watch.read), CLUSTER_TICK_S, cluster_watch.close
@@ -150,8 +151,11 @@ class Engine:
             flight=self._flight.section(),
             certificates=sections.certificate_section(self._certificates.reading, now_s),
             workload=self._workload.section(),
-            errors=sections.advice_rows(self._kafka_advice.advice)
-            + (() if seen is None else sections.error_rows(seen)),
+            errors=(
+                *sections.advice_rows(self._kafka_advice.advice),
+                *sections.refusal_rows(self._cluster_watch.refused if producer is None else producer.refused),
+                *(() if seen is None else sections.error_rows(seen)),
+            ),
             coach=self._coach(),
         )
 
@@ -227,7 +231,7 @@ class Engine:
 
     def _open_producer(self) -> None:
         try:
-            self._producer = Producer(self._settings, component="console")
+            self._producer = Producer(self._loaded.settings, component="console")
         except AtomError as error:
             self._producer_fault = error
 

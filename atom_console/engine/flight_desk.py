@@ -21,6 +21,7 @@ from atom_console.engine.flight_session import FlightSession, ServerFacts, make_
 from atom_console.engine.flight_transfer import FlightTransfer
 from atom_console.engine.flight_view import TransferView
 from atom_console.engine.snapshot import FlightSection, Series
+from atom_console.engine.tls_advice import sentence
 from atom_console.errors import InputError, RefusedError
 from atom_console.safe_text import safe_text
 
@@ -89,7 +90,7 @@ class FlightDesk:
         session, now_s = self._session, time.monotonic()
         if session is None:
             return FlightSection(uri=safe_text(self._settings.flight.uri), state="not asked", host=self._host)
-        facts = session.facts
+        facts, advice = session.facts, session.advice
         transfer = None if self._transfer is None else self._transfer.view()
         preview = None if self._preview is None else self._preview.view()
         return FlightSection(
@@ -100,8 +101,8 @@ class FlightDesk:
             bytes_per_s=Series() if transfer is None else _bytes_per_s(transfer),
             rows=None if transfer is None else transfer.rows,
             batches=None if transfer is None else transfer.batches,
-            detail=facts.detail,
-            next_step=facts.next_step,
+            detail=facts.detail if advice is None else sentence(advice.finding),
+            next_step=facts.next_step if advice is None else advice.finding.next_step,
             host=self._host,
             keepalive=facts.keepalive,
             call_ms=facts.call_ms,

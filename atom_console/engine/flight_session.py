@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from atom_console.engine import rotation
 from atom_console.engine.flight_link import flight_connection
 from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState
+from atom_console.engine.tls_advice import Advice, TlsAdvisor, explain_flight
 from atom_console.errors import AtomError, UnreachableError
 from atom_console.safe_text import safe_text
 
@@ -87,6 +89,8 @@ class FlightSession:
         self._settings, self._uri, self._on_schema = settings, uri, on_schema
         self.facts = ServerFacts(safe_text(uri or settings.flight.uri))
         self._console: FlightConsole | None = None
+        self._files_due_s = 0.0
+        self._advisor = TlsAdvisor(lambda error: explain_flight(settings, error, uri))
         self._listed: tuple[FlightRow, ...] = ()
         self._named: dict[str, FlightRow] = {}
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
@@ -106,6 +110,11 @@ class FlightSession:
     def look(self) -> None:
         """Ask whether it is there."""
         self._submit("look", _LOOKING, self._look)
+
+    @property
+    def advice(self) -> Advice | None:
+        """Which fault of certificates keeps us from the server, where one does."""
+        return self._advisor.advice
 
     def close(self) -> None:
         """Ask nothing more."""
@@ -150,6 +159,9 @@ class FlightSession:
                 options.keepalive_time_ms, options.http2_ping_timeout_ms, options.keepalive_permit_without_calls
             )
             self._put(uri=safe_text(connection.uri), transport=connection.transport, keepalive=alive)
+        elif (now_s := time.monotonic()) >= self._files_due_s:
+            self._files_due_s = now_s + rotation.LOOK_S
+            self._console = rotation.newer_console(self._console, lambda: make_console(self._settings, self._uri))
         return self._console
 
     def _look(self, console: FlightConsole) -> None:
@@ -201,9 +213,11 @@ class FlightSession:
         self._put(schemas=(*others, schema)[-_KEPT_SCHEMAS:])
 
     def _answered(self, **changes: object) -> None:
+        self._advisor.answered()
         self._put(state="answers", answered_s=time.monotonic(), detail=None, next_step=None, **changes)
 
     def _failed(self, error: AtomError) -> None:
+        self._advisor.failed(error)
         state: ServerState = "away" if isinstance(error, UnreachableError) or self._console is not None else "unusable"
         self._put(state=state, detail=safe_text(error.what), next_step=error.next_step)
 

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from atom_console.dlq.store import Store
-from atom_console.engine.identity import with_kafka_identity
+from atom_console.engine import rotation
+from atom_console.engine.rotation import KafkaIdentity, Refusal, Renewed
 from atom_console.events import AtomEvent
 from atom_console.kafka.publisher import Publisher
 from atom_console.kafka.snapshots import DrainReport, PublisherSnapshot
@@ -49,8 +50,8 @@ class Producer:
     ) -> None:
         from atom_console.config import load, paths
 
-        settings = with_kafka_identity(settings or load().settings)
-        self.settings: Final = settings
+        identity = KafkaIdentity(settings or load().settings)
+        settings = self.settings = identity.settings
         self.store: Final = Store.open(dlq_dir or paths.dlq_dir(settings), settings.dlq, component=component)
         self._lock = Lock()
         self._published_s = 0.0
@@ -62,12 +63,15 @@ class Producer:
         except BaseException:
             self.store.close()
             raise
+        self._certificates = Renewed(identity, self._renewed, lambda _: None, settings)
         self.cluster_id: str | None = None
         """The id of the cluster that answered, or None before one did."""
         self._stop = Event()
         self._idle = Thread(target=self._serve_when_idle, name=f"{component}-idle", daemon=True)
         self._idle.start()
         Thread(target=self._learn_cluster, name=f"{component}-cluster", daemon=True).start()
+        if identity.watched:
+            Thread(target=self._follow_certificates, name=f"{component}-certificates", daemon=True).start()
 
     def publish(self, event: AtomEvent | Mapping[str, Any]) -> None:
         """Accept one event.
@@ -128,6 +132,11 @@ class Producer:
         while self._publisher.snapshot().in_flight and time.monotonic() < end_s:
             self._turn(lambda: self._publisher.poll(_TURN_S))
 
+    @property
+    def refused(self) -> Refusal | None:
+        """Why new certificates are not in use, or None where they are."""
+        return self._certificates.refused
+
     def warm_up(self, timeout_s: float = 2.0) -> bool:
         """Connect before the first event. Whether the cluster answered in time."""
         with self._lock:
@@ -167,6 +176,18 @@ class Producer:
             self.cluster_id = self._publisher.cluster_id(_METADATA_S)
             self._stop.wait(0.0 if self.cluster_id else _METADATA_S)
         self.store.set_cluster(self.cluster_id)
+
+    def _follow_certificates(self) -> None:
+        while not self._stop.wait(rotation.LOOK_S):
+            self._certificates.current()
+
+    def _renewed(self, settings: Settings) -> Settings:
+        """Put a client with other certificates in place; publishing goes on while it connects."""
+        successor = self._publisher.successor(settings.kafka, rotation.PROBE_S)
+        with self._lock:
+            self._publisher.take_over(settings.kafka, successor)
+        self.settings = settings
+        return settings
 
     def _turn(self, work: Callable[[], T]) -> T:
         """A short wait inside the lock; other publishing threads come in between."""

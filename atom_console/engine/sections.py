@@ -15,6 +15,7 @@ from atom_console.engine.cluster_watch import ClusterFacts
 from atom_console.engine.dlq_watch import StoreFacts
 from atom_console.engine.poller import Reading
 from atom_console.engine.replay_watch import ReplayFacts, run_of
+from atom_console.engine.rotation import Refusal
 from atom_console.engine.snapshot import (
     CertificateSection,
     ClusterSection,
@@ -275,6 +276,14 @@ def advice_rows(advice: Advice | None) -> tuple[ErrorRow, ...]:
         return ()
     found = advice.finding
     return (ErrorRow(advice.at_ms, 1, found.id, found.subject, found.message, found.next_step),)
+
+
+def refusal_rows(refused: Refusal | None) -> tuple[ErrorRow, ...]:
+    """New certificates that do not connect, while the old ones are still in use."""
+    if refused is None:
+        return ()
+    step = "atom-console certs verify NAME --against HOST:PORT says why"
+    return (ErrorRow(refused.at_ms, 1, "new certificates refused", "Kafka", refused.why, step),)
 
 
 def _series(rate: RateSnapshot) -> Series:

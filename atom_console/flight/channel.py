@@ -16,6 +16,7 @@ from atom_console.errors import InputError
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import pyarrow.flight as fl
+from pyarrow import _flight, lib
 
 if TYPE_CHECKING:
     from atom_console.config import FlightSettings
@@ -23,6 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["ChannelOptions", "fl"]
 
 _INT32_MAX = 2**31 - 1
+
+
+class _NoStopHandler:
+    """Stands in for pyarrow's `SignalStopHandler`.
+
+    That one takes any CANCELLED for a ctrl-c: when a server ends ListFlights or ListActions so, which one does that
+    stops, our own process gets a SIGINT and the screen closes (measured with pyarrow 26.0).
+    """
+
+    def __init__(self) -> None:
+        self.stop_token = lib.StopToken()
+
+    def __enter__(self) -> _NoStopHandler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets the error through."""
+
+
+_flight.SignalStopHandler = _NoStopHandler
 _RANGES: dict[str, tuple[int, int]] = {
     "keepalive_time_ms": (1_000, _INT32_MAX),
     "keepalive_timeout_ms": (1, _INT32_MAX),

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Literal
+from time import perf_counter, sleep
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
 from atom_console.flight.channel import fl
 from atom_console.flight.connection import Connection
-from atom_console.flight.errors import BrokenStreamError, UnimplementedRpcError, translated
-from atom_console.flight.fetch import Fetch
+from atom_console.flight.errors import (
+    BrokenStreamError,
+    PeerUnreachableError,
+    TransferCancelledError,
+    UnimplementedRpcError,
+    translated,
+)
+from atom_console.flight.fetch import RECONNECT_S, Fetch
 from atom_console.flight.fetch_plan import DEFAULT_LIMITS, Endpoint, FetchPlan, Limits, Resume
 from atom_console.flight.mdf import MDF_SCHEMA
 from atom_console.flight.tickets import plan_ticket
 from atom_console.safe_text import safe_text
+
+T = TypeVar("T")
 
 SERVER_SCHEMA_INVALID = "server schema invalid"
 
@@ -126,15 +134,19 @@ class FlightConsole:
 
     def list_flights(self, criteria: str = "") -> list[FlightEntry]:
         """ListFlights."""
-        with self._call("ListFlights"):
-            return [_entry(info) for info in self._client.list_flights(criteria.encode(), self._options())]
+        return self._asked(
+            "ListFlights",
+            lambda client: [_entry(info) for info in client.list_flights(criteria.encode(), self._options())],
+        )
 
     def info(self, plan_id: str) -> PlanInfo:
         """GetFlightInfo; a server without it gets the plan id as its ticket, in one endpoint."""
         try:
-            with self._call(f"GetFlightInfo of {plan_id}"):
-                info = self._client.get_flight_info(_descriptor(plan_id), self._options())
-                return PlanInfo(_fetch_plan(plan_id, info), described=True, schema=_info_schema(info))
+            info = self._asked(
+                f"GetFlightInfo of {plan_id}",
+                lambda client: client.get_flight_info(_descriptor(plan_id), self._options()),
+            )
+            return PlanInfo(_fetch_plan(plan_id, info), described=True, schema=_info_schema(info))
         except UnimplementedRpcError:
             ticket = plan_ticket(plan_id, self.connection.authorization)
             return PlanInfo(FetchPlan(plan_id, (Endpoint(ticket),)), described=False, schema=None)
@@ -142,9 +154,11 @@ class FlightConsole:
     def schema(self, plan_id: str) -> ServerSchema:
         """GetSchema; a server without it, or with a broken one, gets the declared MDF schema and a mark."""
         try:
-            with self._call(f"GetSchema of {plan_id}"):
-                result = self._client.get_schema(_descriptor(plan_id), self._options())
-                return ServerSchema(result.schema, "server")
+            schema = self._asked(
+                f"GetSchema of {plan_id}",
+                lambda client: client.get_schema(_descriptor(plan_id), self._options()).schema,
+            )
+            return ServerSchema(schema, "server")
         except BrokenStreamError as error:
             return ServerSchema(MDF_SCHEMA, "declared", SERVER_SCHEMA_INVALID, error.what)
         except UnimplementedRpcError as error:
@@ -180,8 +194,10 @@ class FlightConsole:
 
     def actions(self) -> dict[str, str]:
         """ListActions: name → description."""
-        with self._call("ListActions"):
-            return {action.type: action.description for action in self._client.list_actions(self._options())}
+        return self._asked(
+            "ListActions",
+            lambda client: {action.type: action.description for action in client.list_actions(self._options())},
+        )
 
     def action(self, name: str, body: bytes = b"") -> list[bytes]:
         """DoAction: the bodies of its results."""
@@ -203,6 +219,17 @@ class FlightConsole:
         except UnimplementedRpcError:
             return "ListActions (unimplemented)"
         return "ListActions"
+
+    def _asked(self, doing: str, ask: Callable[[Any], T]) -> T:
+        """A question that may be asked twice: once more, over a new connection, where there was none."""
+        try:
+            with self._call(doing):
+                return ask(self._client)
+        except (PeerUnreachableError, TransferCancelledError):  # a server that stops cancels what it has not begun
+            sleep(RECONNECT_S)
+        self._client = self.connection.open()  # the old one goes when the last call that uses it has ended
+        with self._call(doing):
+            return ask(self._client)
 
     def _options(self) -> Any:
         return self.connection.call_options(deadline_s=self._deadline_s)

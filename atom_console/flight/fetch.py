@@ -31,6 +31,9 @@ from atom_console.flight.fetch_plan import DEFAULT_LIMITS, Endpoint, FetchPlan, 
 from atom_console.flight.ring import Ring, RingClosed
 from atom_console.flight.tickets import from_batch
 
+RECONNECT_S = 0.2
+"""The pause before a connection that was refused is tried once more."""
+
 _BROKEN_LINK = (PeerUnreachableError, FrozenPeerError, TooManyPingsError)
 _JOIN_S = 0.25
 _BACKOFF_S = (0.1, 2.0)
@@ -249,10 +252,16 @@ class Fetch:
                         delivered += 1
                         failures = 0
                 return
-            except _BROKEN_LINK:
+            except (*_BROKEN_LINK, TransferCancelledError) as error:
                 failures += 1
-                other_location = delivered == 0 and failures < len(locations)
-                again = delivered and endpoint.resume != "no" and failures <= self._limits.reconnects
+                broken = isinstance(error, _BROKEN_LINK)
+                other_location = broken and delivered == 0 and failures < len(locations)
+                again = broken and delivered and endpoint.resume != "no" and failures <= self._limits.reconnects
+                # Nothing had come, so nothing is repeated: a server that changes its certificate is back at once.
+                turned_away = isinstance(error, PeerUnreachableError | TransferCancelledError)
+                refused = turned_away and delivered == 0 and failures == len(locations)
+                if refused and not self._cancelled.wait(RECONNECT_S):
+                    continue
                 if self._cancelled.is_set() or not (other_location or again):
                     raise
                 if again:

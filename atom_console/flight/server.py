@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from atom_console.schema.arrow_diff import type_children
 _INFO_METADATA = json.dumps({"resume": "from batch"}).encode()
 _ACTIONS = {"health": "whether the server takes calls", "stats": "calls, rows and bytes since the start"}
 _END_S = 1.0
+_PORT_S = 5.0
 DISCARD = "discard"
 """What is put under this name is counted and dropped."""
 
@@ -87,12 +88,8 @@ class ReferenceServer:
             )
         if options.folder is not None and not options.folder.is_dir():
             raise InputError(f"{options.folder} is not a directory", next_step="Create it, or serve generated plans.")
-        try:
-            self._service = _Service(options)
-        except (OSError, pa.ArrowException) as error:
-            raise UnreachableError(
-                f"cannot listen on {options.listen}: {error}", next_step="Choose another port or address."
-            ) from None
+        self._options = options
+        self._service = _listen(options)
         self._listen = options.listen
         self.uri: str = self._bound_uri()
 
@@ -101,6 +98,36 @@ class ReferenceServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def renew(self, tls: ServerTls) -> None:
+        """Show another certificate from the next connection on: a new listener takes the port.
+
+        Streams that are open go on with the old certificate, and their clients are told to connect again for their next
+        call. pyarrow forbids two listeners on one port, so between the two nobody listens, for 1 to 6 ms (measured);
+        who connects just then is refused and has to try again, as our own client does.
+
+        Raises:
+            InputError: this server has no TLS.
+            UnreachableError: no server can be made of this certificate, and the old one goes on; or, with the port gone
+                to somebody else, nothing listens any more.
+        """
+        if self._options.tls is None:
+            raise InputError(f"{self.uri} has no TLS", next_step="Start it with a certificate.")
+        options = replace(self._options, listen=self.uri, tls=tls)
+        trial = f"{self.uri.rpartition(':')[0]}:0"
+        _listen(replace(options, listen=trial)).shutdown()
+        # It ends when its last stream has ended; the port is free at once.
+        threading.Thread(target=self._service.shutdown, name="flight-server-renewed", daemon=True).start()
+        end_s = monotonic() + _PORT_S
+        while True:
+            try:
+                self._service = _listen(options, self._service)
+            except UnreachableError:
+                if monotonic() > end_s:
+                    raise
+            else:
+                self._options = options
+                return
 
     def stop(self, grace_s: float = 5.0) -> bool:
         """Take no new calls, let running streams end, then end them.
@@ -132,8 +159,25 @@ class _Part(NamedTuple):
     skip: int
 
 
+def _no_counts() -> dict[str, int]:
+    return {"calls": 0, "batches_sent": 0, "rows_sent": 0, "bytes_sent": 0, "rows_put": 0, "bytes_put": 0}
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What stays when another listener takes over."""
+
+    plans: dict[str, Plan]
+    lock: threading.Condition = field(default_factory=threading.Condition)
+    counts: dict[str, int] = field(default_factory=_no_counts)
+    streams: int = 0
+    stopping: bool = False
+    abort: bool = False
+    started: float = field(default_factory=monotonic)
+
+
 class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, before: _Service | None = None) -> None:
         tls = options.tls
         arguments: dict[str, Any] = {"location": options.listen, "middleware": {"gate": _Gate(self, options.token)}}
         if tls is not None:
@@ -141,13 +185,8 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
             if tls.client_ca is not None:
                 arguments |= {"verify_client": True, "root_certificates": tls.client_ca}
         self._options = options
-        self._plans: dict[str, Plan] = dict(options.extra)
-        self._lock = threading.Condition()
-        self._streams = 0
-        self.stopping = False
-        self._abort = False
-        self._started = monotonic()
-        self._counts = {"calls": 0, "batches_sent": 0, "rows_sent": 0, "bytes_sent": 0, "rows_put": 0, "bytes_put": 0}
+        self.shared: _Shared = _Shared(dict(options.extra)) if before is None else before.shared
+        self._plans, self._lock, self._counts = self.shared.plans, self.shared.lock, self.shared.counts
         super().__init__(**arguments)
 
     def count(self, **amounts: int) -> None:
@@ -157,13 +196,17 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
 
     def stats(self) -> dict[str, int | float]:
         with self._lock:
-            return {**self._counts, "open_streams": self._streams, "uptime_s": round(monotonic() - self._started, 3)}
+            return {
+                **self._counts,
+                "open_streams": self.shared.streams,
+                "uptime_s": round(monotonic() - self.shared.started, 3),
+            }
 
     def stop(self, grace_s: float) -> bool:
         with self._lock:
-            self.stopping = True
-            clean = self._lock.wait_for(lambda: self._streams == 0, grace_s)
-            self._abort = True
+            self.shared.stopping = True
+            clean = self._lock.wait_for(lambda: self.shared.streams == 0, grace_s)
+            self.shared.abort = True
         # The listener closes at once, but this waits for each stream, and a client that does not read holds one.
         ending = threading.Thread(target=self.shutdown, name="flight-server-stop", daemon=True)
         ending.start()
@@ -210,7 +253,7 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
     def do_action(self, _: Any, action: Any) -> Iterator[Any]:
         if action.type not in _ACTIONS:
             raise KeyError(f"no action {action.type!r}; there are {', '.join(_ACTIONS)}")
-        answer = self.stats() if action.type == "stats" else {"status": "stopping" if self.stopping else "ok"}
+        answer = self.stats() if action.type == "stats" else {"status": "stopping" if self.shared.stopping else "ok"}
         yield fl.Result(pa.py_buffer(json.dumps(answer).encode()))
 
     # Below the calls.
@@ -257,7 +300,7 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
             for number, batch in enumerate(batches):
                 if number < part.skip:
                     continue
-                if self._abort:
+                if self.shared.abort:
                     raise fl.FlightUnavailableError("the server is stopping")
                 if context.is_cancelled():
                     return
@@ -273,7 +316,7 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
                     batch = reader.read_chunk().data
                 except StopIteration:
                     break
-                if self._abort:
+                if self.shared.abort:
                     raise fl.FlightUnavailableError("the server is stopping")
                 rows += batch.num_rows
                 self.count(bytes_put=batch.get_total_buffer_size())
@@ -310,13 +353,22 @@ class _Service(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no t
     @contextmanager
     def _open_stream(self) -> Iterator[None]:
         with self._lock:
-            self._streams += 1
+            self.shared.streams += 1
         try:
             yield
         finally:
             with self._lock:
-                self._streams -= 1
+                self.shared.streams -= 1
                 self._lock.notify_all()
+
+
+def _listen(options: ServerOptions, before: _Service | None = None) -> _Service:
+    try:
+        return _Service(options, before)
+    except (OSError, pa.ArrowException) as error:
+        raise UnreachableError(
+            f"cannot listen on {options.listen}: {error}", next_step="Choose another port or address."
+        ) from None
 
 
 class _Gate(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
@@ -328,7 +380,7 @@ class _Gate(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships 
         self._expected = f"Bearer {token}".encode() if token else None
 
     def start_call(self, _: Any, headers: dict[str, list[str]]) -> None:
-        if self._service.stopping:
+        if self._service.shared.stopping:
             raise fl.FlightUnavailableError("the server is stopping")
         if self._expected is not None:
             given = str((headers.get("authorization") or [""])[0]).encode()

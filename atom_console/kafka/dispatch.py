@@ -21,7 +21,7 @@ from atom_console.kafka.delivery_errors import (
 )
 from atom_console.kafka.error_book import LOG, ErrorBook
 from atom_console.kafka.failure import FailureSink, Headers, Journal, failed
-from atom_console.kafka.lane import Lane, is_fatal
+from atom_console.kafka.lane import Lane, Successor, is_fatal
 from atom_console.kafka.report_desk import FailedReport, Outgoing, ReportDesk
 
 _NS_PER_MS: Final = 1_000_000
@@ -57,6 +57,7 @@ class Dispatch:
         self._purged = False
         self.main = Lane(properties, self._client_errors.append, self._take_statistics)
         self._alone: Lane | None = None
+        self._alone_before: list[Lane] = []
 
     @property
     def rebuilt(self) -> int:
@@ -96,11 +97,23 @@ class Dispatch:
             verdict = classify(refused.code(), stage="produce", name=refused.name())
             self.capture(event, verdict, "produce", message=refused.str())
 
+    def take_over(self, successor: Successor) -> None:
+        """Send through another producer from now on; what the old ones hold they send and report themselves."""
+        self._properties = successor.properties
+        self.main.take_over(successor)
+        if self._alone is not None:
+            self._alone_before.append(self._alone)
+            self._alone = None
+
     def serve(self, timeout_s: float = 0.0) -> None:
         """Let reports in; waits up to `timeout_s` for the first. Decides about none of them."""
         self.main.serve(timeout_s)
         if self._alone is not None:
             self._alone.serve()
+        if self._alone_before:
+            for lane in self._alone_before:
+                lane.serve()
+            self._alone_before = [lane for lane in self._alone_before if lane.outstanding]
         self.desk.collect()
 
     def settle(self) -> None:
@@ -213,7 +226,7 @@ class Dispatch:
         return any(lane.outstanding for lane in self._lanes())
 
     def _lanes(self) -> tuple[Lane, ...]:
-        return (self.main,) if self._alone is None else (self.main, self._alone)
+        return (self.main, *(() if self._alone is None else (self._alone,)), *self._alone_before)
 
     def _take_statistics(self, text: str) -> None:
         self.statistics_text = text

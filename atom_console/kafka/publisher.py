@@ -25,7 +25,8 @@ from atom_console.kafka.timestamps import TimeBounds, TimestampGuard, TimestampW
 from atom_console.metrics import RateWindow
 
 if TYPE_CHECKING:
-    from atom_console.config import Settings
+    from atom_console.config import KafkaSettings, Settings
+    from atom_console.kafka.lane import Successor
 
 _POLL_EVERY: Final = 64
 _TURN_S: Final = 0.05
@@ -53,9 +54,10 @@ class Publisher:
     at least every 100 ms while it has nothing to publish. Signal handlers must not raise in it (set a flag instead): an
     exception inside a delivery report would lose that report.
 
-    Key = tenant id, so that a tenant's events keep their order within a partition. Two things give that order up: a
-    batch that the broker refused for one bad message (its other messages are sent again, alone, after later ones), and
-    a fatal error of the client (the queue of the dead producer follows the events published meanwhile).
+    Key = tenant id, so that a tenant's events keep their order within a partition. Three things give that order up: a
+    batch that the broker refused for one bad message (its other messages are sent again, alone, after later ones), a
+    fatal error of the client (the queue of the dead producer follows the events published meanwhile), and a change of
+    certificates (the same, for what is queued at that moment).
 
     Args:
         settings: `settings.kafka` is used.
@@ -75,7 +77,7 @@ class Publisher:
         self._journal = journal
         self._dispatch = Dispatch(producer_config(kafka), kafka.queue_max_kbytes * 1024, sink, journal, component)
         self._desk = self._dispatch.desk
-        self._guard = TimestampGuard(lambda: admin_config(kafka))
+        self._guard = TimestampGuard(lambda: admin_config(self._kafka))
         self._bounds = self._guard.bounds(kafka.topic)
         self._guard_due_s = 0.0
         self._tick_due_s = 0.0
@@ -226,6 +228,26 @@ class Publisher:
         except KafkaException:
             return None
         return found
+
+    def successor(self, kafka: KafkaSettings, timeout_s: float) -> Successor:
+        """A connected producer with other certificates, which `take_over` then puts in place. Any thread may make it.
+
+        Raises:
+            ClientConfigError: no client can be made of these settings.
+            KafkaException: no broker answered within `timeout_s` seconds.
+        """
+        return self._dispatch.main.successor(producer_config(kafka), kafka.topic, timeout_s)
+
+    def take_over(self, kafka: KafkaSettings, successor: Successor) -> None:
+        """Publish through the successor from now on. The old producer sends what it holds; nothing is lost.
+
+        Topic, limits and time-outs stay those of the publisher's beginning.
+        """
+        if self._closed:
+            return
+        self._kafka = kafka
+        self._dispatch.take_over(successor)
+        self._guard.reconnect()
 
     def drain(self, deadline_s: float) -> DrainReport:
         """Stop intake, flush until the deadline, give up what is left, and capture it. The publisher is then closed.

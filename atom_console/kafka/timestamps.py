@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ class TimestampGuard:
                 watched.asked_s = now_s
                 watched.answer = self._ask(topic)
             self._move(watched.bounds, now_ms)
+
+    def reconnect(self) -> None:
+        """Ask through a new client from the next question on: the certificates have changed."""
+        client, self._admin = [self._admin], None
+        for watched in self._topics.values():
+            watched.answer = None
+        Thread(target=client.clear, name="timestamp-guard-close", daemon=True).start()
 
     def close(self) -> None:
         """Give up the admin client; open questions end unanswered."""

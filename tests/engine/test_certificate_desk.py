@@ -35,7 +35,11 @@ SECRET = Passphrase("correct horse battery staple")
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "pki")
-    issuing.init(made, fixed(SECRET), [Order("broker-1", "broker", ("DNS:localhost",)), Order("console", "client", ("DNS:console.eu",))])
+    issuing.init(
+        made,
+        fixed(SECRET),
+        [Order("broker-1", "broker", ("DNS:localhost",)), Order("console", "client", ("DNS:console.eu",))],
+    )
     return made
 
 

@@ -122,3 +122,29 @@ def test_grpc_stays_off_descriptor_two(serve: Serve) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, env=environment, timeout=30, check=True)
     assert (done.stdout, done.stderr) == (b"TlsFaultError\n", b"")
+
+
+def test_a_server_that_cancels_a_question_does_not_interrupt_this_process() -> None:
+    """pyarrow takes CANCELLED of ListFlights and ListActions for a ctrl-c, and raises SIGINT in the main thread."""
+    import signal
+
+    class Cancels(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no types
+        def list_flights(self, context: object, criteria: bytes) -> object:
+            raise fl.FlightCancelledError("stopping")
+
+        def list_actions(self, context: object) -> object:
+            raise fl.FlightCancelledError("stopping")
+
+    signals: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
+    try:
+        with (
+            Cancels("grpc://127.0.0.1:0") as server,
+            FlightConsole(Connection(f"grpc://localhost:{server.port}")) as ours,
+        ):
+            for ask in (ours.list_flights, ours.actions, ours.ping):
+                with pytest.raises(errors.TransferCancelledError):
+                    ask()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signals == []
