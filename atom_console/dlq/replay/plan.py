@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 CONFIRM_ABOVE: Final = 1_000
 """More events than this are confirmed by typing their number."""
 
+_CLOSED: Final = ("replayed", "discarded")
+"""Records in these states are not sent, and no later one of their key waits for them."""
+
 _READ_BACK_PER_S: Final = 300_000
 _MOST_SHOWN: Final = 1_000
 _OVERHEAD: Final = 200
@@ -197,7 +200,7 @@ def _hold(
         if hold is None and chain is not None and waits:
             hold = Hold.BLOCKED
         record.hold = hold
-        if hold is not None and hold is not Hold.SUPERSEDED and chain is not None:
+        if hold is not None and hold is not Hold.SUPERSEDED and record.state not in _CLOSED and chain is not None:
             stuck.add(chain)
 
 
