@@ -36,7 +36,7 @@ _START_ATTEMPTS = 3
 
 
 def new_cluster_id() -> str:
-    """A cluster id as `kafka-storage random-uuid` makes them: never with a dash in front, which looks like an option."""
+    """A cluster id as `kafka-storage random-uuid` makes them, never with a dash in front: it looks like an option."""
     return "A" + urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
 
 
