@@ -17,7 +17,8 @@ from confluent_kafka import Producer
 
 from atom_console.config import KafkaSettings, Settings
 from atom_console.events import AtomEvent, Molecule, encode_mapping
-from atom_console.kafka.client_config import CLIENT_LOG, producer_config
+from atom_console.kafka.client_config import producer_config
+from atom_console.kafka.client_log import CLIENT_LOG
 from atom_console.kafka.failure import FailedDelivery
 from atom_console.kafka.publisher import Publisher
 from atom_console.metrics import LatencyHistogram
