@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +60,7 @@ class Candidate:
         self.hold: Hold | None = None
 
 
+_AT_ONCE: Final = 20_000
 _COLUMNS: Final = (
     "r.cohort, r.seq, r.state, r.rev, r.size_bytes, r.payload_kind, r.maybe_persisted, r.attempts, r.orig_partition,"
     " r.orig_timestamp, r.captured_at, r.key_hash, r.event_ts"
@@ -80,9 +81,9 @@ def load_candidates(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> li
 def _rows(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> Any:
     """One statement where cohorts, states and times say it all; else by the list of numbers."""
     if not isinstance(wanted, Filter):
-        return conn.execute(_BY_SEQ, (json.dumps(sorted(set(wanted))),))
+        return _by_number(conn, sorted(set(wanted)))
     if wanted.ids or wanted.keys or wanted.event_ids:
-        return conn.execute(_BY_SEQ, (json.dumps(list(Walk(conn, wanted, "oldest").seqs(None))),))
+        return _by_number(conn, list(Walk(conn, wanted, "oldest").seqs(None)))
     where, values = wanted.cohort_where()
     chosen = f"r.cohort IN (SELECT c.id FROM cohort c WHERE {where})"  # noqa: S608 -- our own text, values are bound
     if wanted.states:
@@ -91,6 +92,12 @@ def _rows(conn: apsw.Connection, wanted: Filter | Sequence[int]) -> Any:
     times = (wanted.since or 0, (1 << 62) if wanted.until is None else wanted.until)
     query = f"SELECT {_COLUMNS} FROM record r WHERE {chosen} AND r.captured_at >= ? AND r.captured_at < ?"  # noqa: S608
     return conn.execute(f"{query} ORDER BY r.seq", (*values, *times))
+
+
+def _by_number(conn: apsw.Connection, seqs: Sequence[int]) -> Iterator[Any]:
+    """A part at a time: a million numbers in one text would hold up every other thread."""
+    for start in range(0, len(seqs), _AT_ONCE):
+        yield from conn.execute(_BY_SEQ, (json.dumps(seqs[start : start + _AT_ONCE]),))
 
 
 def newest_by_key(conn: apsw.Connection, records: Iterable[Candidate]) -> dict[ChainKey, int]:

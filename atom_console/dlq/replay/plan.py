@@ -39,6 +39,9 @@ _CLOSED: Final = ("replayed", "discarded")
 
 _READ_BACK_PER_S: Final = 300_000
 _MOST_SHOWN: Final = 1_000
+_AT_ONCE: Final = 20_000
+"""Records of one transaction."""
+
 _OVERHEAD: Final = 200
 """Bytes that our headers and the record's framing add at most."""
 
@@ -152,7 +155,7 @@ def _plan(store: Store, settings: Settings, wanted: Filter | Sequence[int], chos
     made = _summary(records, targets, chosen, settings, dlq_topics)
     words = asdict(wanted) | {"keys": [key.hex() for key in wanted.keys]} if isinstance(wanted, Filter) else None
     stored = json.dumps(words if words is not None else {"seqs": len(records)})
-    store.run(lambda conn: _store(conn, made, chosen, records, stored))
+    _store(store, made, chosen, records, stored)
     return made
 
 
@@ -359,29 +362,49 @@ def _largest(counts: Counter[str]) -> dict[str, int]:
     return dict(counts.most_common(_MOST_SHOWN))
 
 
-def _store(conn: apsw.Connection, made: Plan, options: ReplayOptions, records: Sequence[Candidate], words: str) -> None:
+def _store(store: Store, made: Plan, options: ReplayOptions, records: Sequence[Candidate], words: str) -> None:
+    """A part at a time, so that capture goes on in between; until the last part is in, the run counts as cancelled."""
+    sha = hashlib.sha256()
+    for start in range(0, len(records), _AT_ONCE):
+        items = json.dumps([(record.seq, record.rev, record.hold) for record in records[start : start + _AT_ONCE]])
+        sha.update(items.encode())
+        digest = sha.digest() if start + _AT_ONCE >= len(records) else None
+
+        def work(conn: apsw.Connection, start: int = start, items: str = items, digest: bytes | None = digest) -> None:
+            if not start:
+                _insert_run(conn, made, options, words)
+            conn.execute(
+                "INSERT INTO run_item (run_id, position, seq, rev, held) SELECT (SELECT id FROM run WHERE name = ?),"
+                " key + ?, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
+                (made.run_id, start, items),
+            )
+            if digest is not None:
+                _release(conn, made, digest, len(records))
+
+        store.run(work)
+
+
+def _insert_run(conn: apsw.Connection, made: Plan, options: ReplayOptions, words: str) -> None:
     conn.execute(
-        "INSERT INTO run (name, state, filter, options, plan, cluster_id, created_at, created_by, total, held)"
-        " VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run (name, state, state_reason, filter, options, plan, cluster_id, created_at, created_by, total,"
+        " held) VALUES (?, 'cancelled', 'the plan was not stored to its end', ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             made.run_id, words, options.to_json(), json.dumps(made.to_json()), made.cluster_id, made.created_at,
             made.created_by, made.count, sum(made.held.values()),
         ),
     )  # fmt: skip
-    run_id = conn.last_insert_rowid()
-    items = json.dumps([(record.seq, record.rev, record.hold) for record in records])
-    conn.execute(
-        "INSERT INTO run_item (run_id, position, seq, rev, held)"
-        " SELECT ?, key, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
-        (run_id, items),
-    )
+
+
+def _release(conn: apsw.Connection, made: Plan, digest: bytes, records: int) -> None:
+    """All of it is in: it may be run."""
+    conn.execute("UPDATE run SET state = 'planned', state_reason = '' WHERE name = ?", (made.run_id,))
     audit.append(
         conn,
         actor=audit.present_actor(),
         at=made.created_at,
         action="plan",
         subject=f"run {made.run_id}",
-        records=len(records),
-        after_sha=hashlib.sha256(items.encode()).digest(),
+        records=records,
+        after_sha=digest,
         reason=f"{made.count} to send, {sum(made.held.values())} held back",
     )
