@@ -43,7 +43,7 @@ def read_plan(directory: Path, run_id: str, *, held: bool = False) -> StoredPlan
 
 
 def records_of(directory: Path, run_id: str, first: int | None) -> list[int]:
-    """`seq` of all records of a stored plan, or of the first so many that it would send.
+    """`seq` of the records of a stored plan that are still open, or of the first so many that it would send.
 
     Raises:
         InputError: there are none.
@@ -53,11 +53,15 @@ def records_of(directory: Path, run_id: str, first: int | None) -> list[int]:
 
     with reading(directory) as conn:
         run = read_run(conn, run_id)
-        which = "" if first is None else "AND held IS NULL "
-        query = f"SELECT seq FROM run_item WHERE run_id = ? {which}ORDER BY position LIMIT ?"  # noqa: S608 -- our own text
+        which = "" if first is None else "AND i.held IS NULL "
+        query = (
+            "SELECT i.seq FROM run_item i JOIN record r ON r.seq = i.seq"  # noqa: S608 -- our own text
+            f" WHERE i.run_id = ? AND r.state NOT IN ('replayed', 'discarded') {which}ORDER BY i.position LIMIT ?"
+        )
         seqs = [row[0] for row in conn.execute(query, (run.id, -1 if first is None else first))]
     if not seqs:
-        raise InputError(f"plan {run.name} sends nothing", next_step="see why its records are held back")
+        step = "see why its records are held back, or what became of them"
+        raise InputError(f"nothing of plan {run.name} is left to send", next_step=step)
     return seqs
 
 
