@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq.audit import present_actor
-from atom_console.dlq.headers import decode_headers, encode_headers, payload_digest
+from atom_console.dlq.headers import decode_headers, encode_headers, payload_digests
 from atom_console.dlq.ids import id_bytes, id_text, uuid7
 from atom_console.dlq.insert import Cohorts, insert_records, reserve_journal_ids
 from atom_console.dlq.normalise import event_facts
@@ -89,11 +89,12 @@ def append(
         )
         number = int(conn.execute("SELECT id FROM owner WHERE lock_name = ?", (id_text(owner.name),)).get)
     first = reserve_journal_ids(conn, len(entries))
-    rows = []
-    for index, e in enumerate(entries, start=first):
-        headers = encode_headers(e.headers)
-        sha = payload_digest(e.key, e.value, headers)
-        rows.append((index, number, storable(e.topic), e.key, e.value, headers, sha, e.timestamp_ms, now_ms))
+    headers = [encode_headers(e.headers) for e in entries]
+    shas = payload_digests([e.key for e in entries], [e.value for e in entries], headers)
+    rows = (
+        (index, number, storable(e.topic), e.key, e.value, blob, sha, e.timestamp_ms, now_ms)
+        for index, e, blob, sha in zip(range(first, first + len(entries)), entries, headers, shas, strict=True)
+    )
     conn.executemany("INSERT INTO journal VALUES (?,?,?,?,?,?,?,?,?)", rows)
     return range(first, first + len(entries))
 
