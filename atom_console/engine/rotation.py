@@ -78,7 +78,8 @@ class KafkaIdentity:
             found = with_kafka_identity(self._given)
             mark = mark_of(found.kafka)
             if mark != self._mark:
-                self.settings, self._mark = found, mark
+                # Files that are named directly keep their names: the object tells that they are others now.
+                self.settings, self._mark = found.model_copy(), mark
             return self.settings
 
 
