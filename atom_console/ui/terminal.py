@@ -6,6 +6,7 @@ Nothing here imports textual before `prepare_environment` ran: its constants are
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 GRACE_S = 2.0
 """How long the screen may take to close after a signal; a stalled link can hold it for ever."""
+_SWITCH_S = 0.0005
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _RESTORE = (
     b"\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1003l\x1b[?1006l\x1b[?1000l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
@@ -70,7 +72,7 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
     for name, value in {
         "TEXTUAL_ANIMATIONS": "none",
         "TEXTUAL_SMOOTH_SCROLL": "0",
-        "TEXTUAL_FPS": "30",
+        "TEXTUAL_FPS": "60",
         "GRPC_VERBOSITY": "NONE",
     }.items():
         environ.setdefault(name, value)
@@ -210,6 +212,7 @@ def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain
     from atom_console.ui.app import ConsoleApp
 
     app = ConsoleApp(engine, options)
+    _favour_the_screen()
     ending = Ending(app, engine, drain_s)
     with ending.watching():
         with guarded(log_file):
@@ -223,6 +226,17 @@ def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain
         engine.stop()
     _tell(report.text)
     return exit_code(1 if fault else ending.code or asked or 0, report)
+
+
+def _favour_the_screen() -> None:
+    """Make short pauses of what can hold the screen's thread: full collections, and threads that compute.
+
+    What was imported is never garbage, and is most of what a collection would look through. A computing thread keeps
+    the interpreter for a switch interval each time the screen asks for it.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def _run(app: ConsoleApp, mouse: bool) -> tuple[int | None, bool]:
