@@ -400,7 +400,8 @@ class FrameApp(App[int]):
 
     def _fault(self, error: Exception) -> None:
         _LOG.error("a job of the screen failed", exc_info=error)
-        self.say(f"A fault of ours: {type(error).__name__}: {error}", ok=False, next_step="the log has the details")
+        # Not its message: that may quote an event, a key or a passphrase.
+        self.say(f"A fault of ours: {type(error).__name__}.", ok=False, next_step="the log has the details")
 
     # The line at the bottom
 
