@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.cells import cell_len
 
-from atom_console.engine.snapshot import EngineSnapshot, ProducerSection, Series
+from atom_console.engine.snapshot import CertificateRow, EngineSnapshot, ProducerSection, Series
 from atom_console.ui.chrome import stale
 from atom_console.ui.drawing import (
     Line,
@@ -304,7 +304,7 @@ def brokers(snapshot: EngineSnapshot, width: int) -> list[Line]:
 def certificates(snapshot: EngineSnapshot, width: int) -> list[Line]:
     """Only those that need something."""
     section = snapshot.certificates
-    due = [row for row in section.rows if row.days_left is not None and row.days_left < SOON_DAYS]
+    due = [row for row in section.rows if _ends_soon(row)]
     if section.age_s is None:
         return []
     if not due:
@@ -315,11 +315,18 @@ def certificates(snapshot: EngineSnapshot, width: int) -> list[Line]:
         days = row.days_left or 0
         text = f"expires in {days:.0f} d" if days > 0 else f"EXPIRED {-days:.0f} d ago"
         start = " CERTIFICATES " if number == 0 else " " * 14
-        role: Role = "error" if days < 7 else "warn"
+        role: Role = "error" if row.alarm in {"critical", "over"} or (row.left is None and days < 7) else "warn"
         rows.append(
             line(Span(start, "title"), foreign(row.name, 40), " ", Span(text, role), " · ", foreign(row.status, 30))
         )
     return rows
+
+
+def _ends_soon(row: CertificateRow) -> bool:
+    """By the share of its life where that is known: two weeks are all that some certificates ever have."""
+    if row.left is not None:
+        return bool(row.alarm)
+    return row.days_left is not None and row.days_left < SOON_DAYS
 
 
 def settings(snapshot: EngineSnapshot, width: int) -> list[Line]:
