@@ -24,6 +24,7 @@ from atom_console.ui.rows import Cell, Layout, ListSource, Marks, Row, RowSource
 _HEADER = 1
 _GUTTER = 2  # cells at either side: signs at the left, "more columns" at the right
 _AHEAD = 50
+_READING: Sequence[Line] = (line(""), line(Span("  Reading…", "dim")))
 
 
 class _Painted(NamedTuple):
@@ -80,7 +81,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.source = source
         self.marks = Marks()
         self.cursor = 0
-        self.empty: Sequence[Line] = (line("Nothing here."),)
+        self.empty: Sequence[Line] = _READING  # until somebody knows that there is nothing
         self.failure: AtomError | None = None
         self._markable = markable
         self._skip = 0
@@ -219,7 +220,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             next_step = (line(""), line("  ", Span(step, "info"))) if step else ()
             return (line(""), line("  ", Span(self.failure.what, "error")), *next_step)
         if self._loading:
-            return (line(""), line(Span("  Reading…", "dim")))
+            return _READING
         return self.empty
 
     def _header(self) -> Line:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import threading
+from pathlib import Path
 
 import pytest
 from frames import check_frame, console, frame
 from scripted import NOW_MS, ScriptedEngine, disconnected, flowing, unknown
 
+from atom_console.dlq.filters import Filter
 from atom_console.dlq.reader import Reader
+from atom_console.dlq.record import Group
 from atom_console.engine.commands import Receipt
 from atom_console.engine.snapshot import DeadLetterSection, EngineSnapshot, WorkloadSection
 from atom_console.ui.dialogs.confirm import Question
@@ -94,28 +99,68 @@ STORE_STATES = {
 }
 
 
+@sizes
 @pytest.mark.parametrize("state", STORE_STATES)
-async def test_states_of_the_store(state: str, letters_reader: Reader) -> None:
+async def test_states_of_the_store(size: tuple[int, int], state: str, letters_reader: Reader) -> None:
     engine = ScriptedEngine(dataclasses.replace(flowing(), dlq=STORE_STATES[state]))
     engine.dead_letters = letters_reader
-    async with console(engine) as (app, press):
+    async with console(engine, size) as (app, press):
         check_frame(app, f"overview-store-{state}")
         await press("2")
         check_frame(app, f"store-{state}")
 
 
-async def test_nothing_here_and_nothing_matches(letters_reader: Reader, tmp_path) -> None:  # type: ignore[no-untyped-def]
+@sizes
+async def test_dead_letters_while_the_brokers_are_away(size: tuple[int, int], letters_reader: Reader) -> None:
+    engine = ScriptedEngine(disconnected())
+    engine.dead_letters = letters_reader
+    async with console(engine, size) as (app, press):
+        await press("2")
+        check_frame(app, "groups-disconnected")
+
+
+class SlowReader(Reader):
+    """A disk that does not answer until it is let."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.answering = threading.Event()
+
+    def groups(self, wanted: Filter = Filter()) -> list[Group]:  # noqa: B008 (as its base)
+        assert self.answering.wait(30)
+        return super().groups(wanted)
+
+
+@sizes
+async def test_dead_letters_that_are_still_being_read(size: tuple[int, int], letters_dir: Path) -> None:
+    engine = ScriptedEngine(flowing())
+    engine.dead_letters = reader = SlowReader(letters_dir)
+    async with console(engine, size) as (app, _):
+        app.go_to("dead-letters")
+        async with asyncio.timeout(20):
+            while "Reading" not in frame(app):
+                await asyncio.sleep(0.01)
+        check_frame(app, "groups-loading")
+        reader.answering.set()
+        async with asyncio.timeout(20):
+            while not app.reads.idle:
+                await asyncio.sleep(0.01)
+    reader.close()
+
+
+@sizes
+async def test_nothing_here_and_nothing_matches(size: tuple[int, int], letters_reader: Reader, tmp_path: Path) -> None:
     empty = DeadLetterSection(age_s=0.1, total=0, last_at_ms=NOW_MS - 3 * 86_400_000)
     engine = ScriptedEngine(dataclasses.replace(flowing(), dlq=empty))
     reader = Reader(tmp_path / "none")
     engine.dead_letters = reader
-    async with console(engine) as (app, press):
+    async with console(engine, size) as (app, press):
         await press("2")
         check_frame(app, "groups-empty")
     reader.close()
     engine = ScriptedEngine(flowing())
     engine.dead_letters = letters_reader
-    async with console(engine) as (app, press):
+    async with console(engine, size) as (app, press):
         await press("2", "slash", *"nothing", "enter")
         check_frame(app, "groups-no-match")
 
