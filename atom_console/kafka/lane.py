@@ -129,9 +129,10 @@ class Lane:
         self._retired.append(_Retired(self._producer, inf))
         self._take(successor)
 
-    def metadata(self, topic: str, timeout_s: float) -> Any:
+    def metadata(self, topic: str | None, timeout_s: float) -> Any:
         """The cluster's metadata; waits for the network. Raises KafkaException when no broker answers."""
-        return self._producer.list_topics(topic, timeout_s)
+        named = () if topic is None else (topic,)
+        return self._producer.list_topics(*named, timeout=timeout_s)
 
     def _successor(self, properties: Properties) -> Successor:
         self._made += 1

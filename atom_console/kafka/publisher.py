@@ -222,9 +222,12 @@ class Publisher:
         return True
 
     def cluster_id(self, timeout_s: float) -> str | None:
-        """The id of the cluster behind the brokers, or None where none answered in time. Any thread may ask."""
+        """The id of the cluster behind the brokers, or None where none answered in time. Any thread may ask.
+
+        No topic is named: naming one would make it where brokers create topics on demand.
+        """
         try:
-            found: str | None = self._dispatch.main.metadata(self._kafka.topic, timeout_s).cluster_id
+            found: str | None = self._dispatch.main.metadata(None, timeout_s).cluster_id
         except KafkaException:
             return None
         return found
