@@ -131,8 +131,9 @@ class Lane:
 
     def metadata(self, topic: str | None, timeout_s: float) -> Any:
         """The cluster's metadata; waits for the network. Raises KafkaException when no broker answers."""
-        named = () if topic is None else (topic,)
-        return self._producer.list_topics(*named, timeout=timeout_s)
+        if topic is None:
+            return self._producer.list_topics(timeout=timeout_s)
+        return self._producer.list_topics(topic, timeout_s)
 
     def _successor(self, properties: Properties) -> Successor:
         self._made += 1
