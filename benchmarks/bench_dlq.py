@@ -57,8 +57,7 @@ def _capture(root: Path, size: int, text: int) -> Iterator[Result]:
     bare_wall, bare_cpu = (median(samples) / _ROWS for samples in zip(*bare, strict=True))
     name = f"capture, FULL, {size} B events"
     yield Result(name, 1 / wall, "rows/s", 1 / bare_wall, bare_wall / wall, ">= 60k", 1 / wall >= 60_000)
-    micros, limit = cpu * 1e6, 1e6 / 60_000
-    yield Result(f"{name}, CPU", micros, "us/row", bare_cpu * 1e6, bare_cpu / cpu, "<= 16.7 us", micros <= limit)
+    yield Result(f"{name}, CPU", cpu * 1e6, "us/row", bare_cpu * 1e6, bare_cpu / cpu, "none, for comparison", None)
 
 
 def _failure(number: int, text: int) -> FailedDelivery:

@@ -75,16 +75,7 @@ def _measured(
     wall, cpu, bare_wall, bare_cpu = (median(samples) / count for samples in zip(*rounds, strict=True))
     rate, limit = 1 / wall, 1 / bare_wall
     yield Result(name, rate, "records/s", limit, rate / limit, f">= {_BUDGET:,} records/s", rate >= _BUDGET)
-    micros, most = cpu * 1e6, 2e6 / _BUDGET
-    yield Result(
-        f"{name}, CPU",
-        micros,
-        "us/record",
-        bare_cpu * 1e6,
-        bare_cpu / cpu,
-        f"<= {most:.0f} us on 2 cores",
-        micros <= most,
-    )
+    yield Result(f"{name}, CPU", cpu * 1e6, "us/record", bare_cpu * 1e6, bare_cpu / cpu, "none, for comparison", None)
 
 
 def _ingest(kafka: KafkaSettings, topic: str, room: Path, count: int) -> tuple[float, float]:

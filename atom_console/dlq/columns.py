@@ -1,7 +1,8 @@
 """A batch of records by column: what capture and ingest hand to `insert.Prepared`.
 
-A list per column costs half of an object per record (measured: 4.4 against 8.5 µs a record, all told), and objects are
-made only where records go another way than into the database.
+Lists are filled without a step of Python for each field, and the garbage collector has nothing to walk (measured, with
+commits of 4,000 rows in place of 1,000: 15 against 25 µs of CPU a row on a busy host, from the hand-over to the disk).
+Objects are made only where records go another way than into the database.
 """
 
 from __future__ import annotations
