@@ -80,7 +80,7 @@ class ChangeState(DeadLetterCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReplay(DeadLetterCommand):
-    """Make the dry run for these records; nothing is sent. None = as the profile says.
+    """Make the dry run for these records; nothing is sent. None = as the profile, or the plan before, says.
 
     Attributes:
         seqs: the frozen numbers of the records.

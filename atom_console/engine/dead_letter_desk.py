@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.config import paths
 from atom_console.dlq.reader import Reader
@@ -124,16 +125,16 @@ class DeadLetterDesk:
         from atom_console.dlq.replay.plan import plan
 
         store = self._store()
-        options = ReplayOptions.of(
-            self._settings.dlq,
-            rate=command.rate_per_s,
-            canary=command.canary,
-            order=command.order,
-            timestamps=command.timestamps,
-        )
-        seqs = command.seqs
+        options, seqs = ReplayOptions.of(self._settings.dlq), command.seqs
         if command.part_of is not None:
-            seqs = plans.records_of(store.directory, command.part_of, command.first)
+            options, seqs = plans.records_of(store.directory, command.part_of, command.first)
+        said: dict[str, Any] = {
+            "rate": command.rate_per_s,
+            "canary": command.canary,
+            "order": command.order,
+            "timestamps": command.timestamps,
+        }
+        options = replace(options, **{name: value for name, value in said.items() if value is not None})
         made = plan(store, self._settings, seqs, options)
         if command.instead_of is not None:
             plans.drop(store, command.instead_of, f"plan {made.run_id} was made instead")

@@ -42,8 +42,8 @@ def read_plan(directory: Path, run_id: str, *, held: bool = False) -> StoredPlan
         return StoredPlan(Plan.from_json(run.plan), run.options, run.state, dict(found))
 
 
-def records_of(directory: Path, run_id: str, first: int | None) -> list[int]:
-    """`seq` of the records of a stored plan that are still open, or of the first so many that it would send.
+def records_of(directory: Path, run_id: str, first: int | None) -> tuple[ReplayOptions, list[int]]:
+    """How a stored plan is to be run, and `seq` of its records that are still open, or of the first that it would send.
 
     Raises:
         InputError: there are none.
@@ -62,7 +62,7 @@ def records_of(directory: Path, run_id: str, first: int | None) -> list[int]:
     if not seqs:
         step = "see why its records are held back, or what became of them"
         raise InputError(f"nothing of plan {run.name} is left to send", next_step=step)
-    return seqs
+    return run.options, seqs
 
 
 def drop(store: Store, run_id: str, reason: str) -> None:

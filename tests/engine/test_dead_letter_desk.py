@@ -151,13 +151,13 @@ def test_ten_first_then_the_rest_then_it_is_proven(
         assert (whole.plan.count, whole.options.rate, whole.plan.refusals) == (300, 0.0, ())
         with pytest.raises(InputError, match="no run has this name"):
             engine.submit(StartReplay(run_id="ffffffff", confirmed=300))
-        ten = engine.submit(PlanReplay(part_of=whole.plan.run_id, first=10, rate_per_s=0.0)).value
-        assert ten.plan.count == 10
+        ten = engine.submit(PlanReplay(part_of=whole.plan.run_id, first=10)).value
+        assert (ten.plan.count, ten.options.rate) == (10, 0.0)
         engine.submit(StartReplay(run_id=ten.plan.run_id, confirmed=10))
         assert receipt_of(engine, "Run").text == (
             f"Run {ten.plan.run_id} finished: 10 of 10 replayed, 0 failed, 0 unknown. verified: 0 lost, 0 duplicates"
         )
-        rest = engine.submit(PlanReplay(part_of=whole.plan.run_id, instead_of=whole.plan.run_id, rate_per_s=0.0)).value
+        rest = engine.submit(PlanReplay(part_of=whole.plan.run_id, instead_of=whole.plan.run_id)).value
         assert (rest.plan.count, rest.plan.held) == (290, {})
         every = engine.submit(PlanReplay(seqs=engine.dead_letters.numbers(Filter()))).value
         assert (every.plan.count, every.plan.held) == (290, {"not_ready": 10})

@@ -138,15 +138,18 @@ def settled(*runs: RunProgress, unknown: int = 0) -> EngineSnapshot:
 def answers(made: Plan, state: str = "planned", held: dict[int, str] | None = None):  # type: ignore[no-untyped-def]
     """An engine that plans what it is asked to."""
 
+    chosen = OPTIONS
+
     def answer(command: Command) -> Receipt:
+        nonlocal chosen
         match command:
             case PlanReplay():
-                options = dataclasses.replace(
-                    OPTIONS,
-                    rate=OPTIONS.rate if command.rate_per_s is None else command.rate_per_s,
-                    canary=OPTIONS.canary if command.canary is None else command.canary,
-                    order=command.order or OPTIONS.order,
-                    timestamps=command.timestamps or OPTIONS.timestamps,
+                chosen = options = dataclasses.replace(
+                    chosen,
+                    rate=chosen.rate if command.rate_per_s is None else command.rate_per_s,
+                    canary=chosen.canary if command.canary is None else command.canary,
+                    order=command.order or chosen.order,
+                    timestamps=command.timestamps or chosen.timestamps,
                 )
                 plan = made if command.first is None else dataclasses.replace(
                     made, run_id="9a1c22e0", count=command.first, held={}, confirm_count=False

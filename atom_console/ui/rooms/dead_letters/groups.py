@@ -18,7 +18,7 @@ from atom_console.ui.drawing import Line, Span, count, foreign, line, size
 from atom_console.ui.rooms.dead_letters.query import Query
 from atom_console.ui.rooms.dead_letters.sources import GROUP_COLUMNS, GROUP_SORTS, group_rows
 from atom_console.ui.rooms.dead_letters.verbs import Choice, within
-from atom_console.ui.rooms.dead_letters.words import nothing_here
+from atom_console.ui.rooms.dead_letters.words import group_state, nothing_here, open_count
 from atom_console.ui.rows import ListSource
 from atom_console.ui.table import VirtualTable
 
@@ -69,6 +69,11 @@ class GroupsView(Vertical):
     def records(self) -> int:
         """Records in them."""
         return sum(group.count for group in self.groups)
+
+    @property
+    def open_records(self) -> int:
+        """Those of them that are neither sent nor discarded."""
+        return sum(open_count(group) for group in self.groups if group_state(group) not in {"sent", "discarded"})
 
     @property
     def bytes(self) -> int:
@@ -156,10 +161,11 @@ class GroupsView(Vertical):
         if not chosen:
             return ()
         what = f"marked: {count(len(chosen))} groups" if len(self.table.marks) else "this group"
-        events = sum(group.count for group in chosen)
+        total, still = sum(group.count for group in chosen), sum(map(open_count, chosen))
+        events = f"{count(total)} events" if still == total else f"{count(still)} open of {count(total)} events"
         tenants = chosen[0].tenants if len(chosen) == 1 else None
         owners = "" if tenants is None else f" · {count(tenants)} tenants"
-        head = line(f" {what}: {count(events)} events{owners} · {size(sum(group.bytes for group in chosen))}")
+        head = line(f" {what}: {events}{owners} · {size(sum(group.bytes for group in chosen))}")
         return head if len(chosen) > 1 else (*head, Span(" · "), foreign(chosen[0].label, 160, "dim"))
 
     def on_virtual_table_opened(self, event: VirtualTable.Opened) -> None:

@@ -155,7 +155,7 @@ class PlanView(Vertical):
         """A plan of the first ten."""
         if (found := self._changeable()) is not None:
             run_id = found.plan.run_id
-            self.make(self._again(found, first=_TEN), f"the first {_TEN} of {run_id}", part_of=run_id)
+            self.make(PlanReplay(part_of=run_id, first=_TEN), f"the first {_TEN} of {run_id}", part_of=run_id)
 
     def command_plan_rate(self, argument: str) -> None:
         """`:pace 500`."""
@@ -230,15 +230,5 @@ class PlanView(Vertical):
 
     def _change(self, found: StoredPlan, **changes: Any) -> None:
         run_id = found.plan.run_id
-        command = self._again(found, instead_of=run_id, **changes)
+        command = PlanReplay(part_of=run_id, instead_of=run_id, **changes)
         self.make(command, f"the records of {run_id} again", part_of=self._part_of)
-
-    def _again(self, found: StoredPlan, **changes: Any) -> PlanReplay:
-        chosen = found.options
-        same: dict[str, Any] = {
-            "rate_per_s": chosen.rate,
-            "canary": chosen.canary,
-            "order": chosen.order,
-            "timestamps": chosen.timestamps,
-        }
-        return PlanReplay(part_of=found.plan.run_id, **same | changes)

@@ -52,10 +52,10 @@ _STATE_ROLES: dict[str, Role] = {
     "planned": "dim",
 }
 _DOING = {
-    "checking": "looking what is there already",
+    "checking": "looking what is there",
     "sending": "sending",
-    "waiting": "waiting until the outcome of events in flight can be known",
-    "verifying": "counting the copies on the topic",
+    "waiting": "waiting for outcomes",
+    "verifying": "counting copies",
 }
 
 
@@ -77,11 +77,9 @@ def title(run: RunProgress, replay: ReplaySection, lease: LeaseRow | None) -> tu
     left = line(" ", Span(f"Run {run.run_id}", "strong"), " · ", Span(state, _STATE_ROLES.get(run.state, "")))
     if lease is None or lease.run_id != run.run_id:
         return left, ()
-    who = f"{lease.owner}@{lease.host} pid {'?' if lease.pid is None else lease.pid}"
-    mine = " (this console)" if lease.mine else ""
-    return left, line(
-        "lease ", foreign(who, 40, "" if lease.mine else "warn"), f"{mine} since {clock(lease.since_ms)} "
-    )
+    which = "(this console)" if lease.mine else f"pid {'?' if lease.pid is None else lease.pid}"
+    who = foreign(f"{lease.owner}@{lease.host} {which}", 40, "" if lease.mine else "warn")
+    return left, line("lease ", who, f" since {clock(lease.since_ms)} ")
 
 
 def run_lines(
@@ -117,7 +115,7 @@ def run_lines(
     if lease is not None and lease.run_id == run.run_id and not ours:
         rows.append(_holder(lease))
     rows.append(line(""))
-    if run.state != "running" and run.reason:
+    if run.state != "running" and run.reason and run.reason not in _DOING:
         rows += _wrapped("why", run.reason, width, "error" if run.state in {"stopped", "failed"} else "warn")
     if run.verified:
         rows += _wrapped("result", run.verified, width, "ok" if run.verified == _PROVEN else "error")

@@ -12,7 +12,7 @@ from atom_console.dlq.filters import Filter
 from atom_console.dlq.record import Group, RecordRow
 from atom_console.engine.protocol import DeadLetterReader
 from atom_console.ui.drawing import count, duration, moment, size, sparkline
-from atom_console.ui.rooms.dead_letters.words import ROLES, group_state, state_word
+from atom_console.ui.rooms.dead_letters.words import ROLES, group_state, open_count, state_word
 from atom_console.ui.rows import Cell, Column, FrozenIds, Row, Total
 
 GROUP_COLUMNS = (
@@ -54,7 +54,7 @@ def group_rows(
 ) -> list[Row]:
     """One row a group. `seen` has the counts at the last look; `sort` is one of GROUP_SORTS, largest first."""
     keys = {
-        "count": lambda group: -group.count,
+        "count": lambda group: -open_count(group),
         "new": lambda group: -(group.count - seen.get(group.fingerprint, 0)),
         "last": lambda group: -group.last_seen,
         "first": lambda group: group.first_seen,
@@ -70,7 +70,7 @@ def _group_row(group: Group, trend: Mapping[str, Sequence[int]], seen: Mapping[s
     topics = group.topic or "–"
     cells: tuple[str | Cell, ...] = (
         Cell(word, ROLES.get(word, "")),
-        count(group.count),
+        count(open_count(group)),
         Cell(f"+{new:,}", "warn") if new > 0 else "0",
         group.label,
         moment(group.last_seen, now_ms),

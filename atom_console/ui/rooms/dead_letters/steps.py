@@ -260,7 +260,8 @@ class DeadLetterSteps(Room):
             groups = self.query_one(GroupsView)
             total = None if self.snapshot is None else self.snapshot.dlq.total
             shown = f"{count(groups.records)} of {count(total)}" if self.query_now.text else count(groups.records)
-            return line(f"{shown} records · {count(len(groups.groups))} groups · {size(groups.bytes)}")
+            still = "" if groups.open_records == groups.records else f" ({count(groups.open_records)} open)"
+            return line(f"{shown} records{still} · {count(len(groups.groups))} groups · {size(groups.bytes)}")
         records = self._list()
         total_now = records.table.total
         least = {"exact": "", "estimated": "≈ ", "at least": "≥ "}[total_now.kind]

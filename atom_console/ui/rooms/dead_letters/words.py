@@ -17,6 +17,7 @@ ROLES: dict[str, Role] = {
     "unknown": "warn",
     "discarded": "dim",
 }
+_CLOSED = frozenset({"replayed", "discarded"})
 _WORDS = {
     "captured": "captured",
     "ready": "ready",
@@ -35,10 +36,15 @@ def state_word(state: str, err_class: str) -> str:
     return _WORDS.get(state, state)
 
 
+def open_count(group: Group) -> int:
+    """Records of a group that still ask something of somebody; of a group without any, all of them."""
+    still = sum(number for state, number in group.states.items() if state not in _CLOSED)
+    return still or group.count
+
+
 def group_state(group: Group) -> str:
     """The word for the state that most records of a group are in; those that ask something of somebody go first."""
-    closed = {"replayed", "discarded"}
-    state = max(group.states, key=lambda name: (name not in closed, group.states[name]), default="unknown")
+    state = max(group.states, key=lambda name: (name not in _CLOSED, group.states[name]), default="unknown")
     return state_word(state, group.err_class)
 
 
