@@ -1,7 +1,7 @@
 """The stack trace of a dead letter is stored once: its archived headers hold it already, mostly.
 
-Connect, Kafka Streams and Spring put two kilobytes of it on every record; a second copy halves the speed of an ingest
-and the records that the size cap leaves room for.
+Connect, Kafka Streams and Spring put kilobytes of it on every record; a second copy costs room below the size cap, and
+time (measured with 2 KB of Connect's: 35 µs of CPU a record in the transaction, 19 without it).
 """
 
 from __future__ import annotations
