@@ -295,15 +295,15 @@ async def test_a_store_that_fails_says_so_and_comes_back(engine: ScriptedEngine,
 
 async def test_the_users_keys(engine: ScriptedEngine, tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
-    keys.write_text('[keys]\n"room.dead-letters" = "d"\n"app.quit" = "1"\n')
+    keys.write_text('[keys]\n"room.dead-letters" = "z"\n"app.quit" = "1"\n')
     async with console(engine, keymap=keys) as (app, press):
         assert any("1 would mean both room.overview and app.quit" in toast.message for toast in app._notifications)
         await press("2")
         assert "[1 Overview]" in frame(app)
-        await press("d")
+        await press("z")
         assert "[2 Dead letters]" in frame(app)
         await press("question_mark", "G")
-        assert "  d " in frame(app)
+        assert "  z " in frame(app)
 
 
 async def test_tab_completes_in_the_command_line(engine: ScriptedEngine) -> None:
