@@ -96,6 +96,8 @@ def replay(
 ) -> int:
     """Run a plan, or plan and run what the filter matches; resumes a run that stopped.
 
+    With a RUN_ID, --rate, --window and --canary may differ from the plan's; what is sent may not.
+
     Exit 3 where records failed or are unknown, 5 where something refused or stopped it.
     """
     if run_id is None:
@@ -103,6 +105,8 @@ def replay(
         if not cli.json:
             _print_plan(made)
         run_id = made.run_id
+    else:
+        _change_pace(cli, run_id, options, everything=everything)
     return _run(cli, run_id, yes=yes, confirm=confirm, take_over=take_over)
 
 
@@ -256,6 +260,21 @@ def _options(cli: CliContext, options: dict[str, Any]) -> ReplayOptions:
         allow_compacted=options.pop("allow_compacted"),
         read_back=not options.pop("no_read_back"),
     )
+
+
+def _change_pace(cli: CliContext, run_id: str, options: dict[str, Any], *, everything: bool) -> None:
+    """The pace of a stored run, where the command line names one; a filter beside a run is a mistake."""
+    from atom_console.dlq.replay.runs import change_pace
+
+    pace = {name: options.pop(name) for name in ("rate", "window", "canary")}
+    stray = [name for name, value in options.items() if value]
+    if stray or everything:
+        raise click.UsageError(
+            "a RUN_ID has its records and its order from its plan: only the pace may be given with it"
+        )
+    if any(value is not None for value in pace.values()):
+        with open_store(cli, "replay") as store:
+            change_pace(store, run_id, **pace)
 
 
 def _plan(cli: CliContext, options: dict[str, Any], *, everything: bool) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -158,6 +158,30 @@ def request(store: Store, name: str, wish: Wish, *, reason: str = "") -> Run:
         elif wish != "resume":
             state = RunState.CANCELLED if wish == "cancel" else RunState.PAUSED
             set_state(conn, run.id, state, f"{wish} asked for by {actor.os_user}", at)
+        return read_run(conn, run.name)
+
+    return store.run(work)
+
+
+def change_pace(store: Store, name: str, *, rate: float | None, window: int | None, canary: int | None) -> Run:
+    """Another rate, window or canary for a run that has not ended; None leaves it. What is sent never changes.
+
+    Raises:
+        NoSuchRunError: no such run.
+        RunStateError: it is at an end.
+        OptionError: a value out of range.
+    """
+
+    def work(conn: apsw.Connection) -> Run:
+        run = read_run(conn, name)
+        if run.state not in RESUMABLE:
+            raise RunStateError(f"run {run.name} is {run.state}: it cannot be changed any more")
+        asked = {"rate": rate, "window": window, "canary": canary}
+        changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+        conn.execute("UPDATE run SET options = ? WHERE id = ?", (replace(run.options, **changes).to_json(), run.id))
+        told = ", ".join(f"{key} {value:g}" for key, value in changes.items())
+        actor, at = audit.present_actor(), now_ms()
+        audit.append(conn, actor=actor, at=at, action="pace", subject=f"run {run.name}", records=0, reason=told)
         return read_run(conn, run.name)
 
     return store.run(work)
