@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
+
 from atom_console.engine.commands import Receipt
 from atom_console.engine.snapshot import CertificateSection, ClusterSection, EngineSnapshot
 from atom_console.ui.commands import CommandSpec, keys_of, shown_key
@@ -96,15 +98,22 @@ def rooms_line(snapshot: EngineSnapshot, active: str, width: int) -> Line:
         waiting["dead-letters"] = (count(snapshot.dlq.total), "warn")
     if (expiry := expiry_words(snapshot.certificates)) is not None:
         waiting["certificates"] = expiry
+    roomy = _rooms(waiting, active, " ")
+    fits = cell_len(plain(roomy)) <= width
+    return cut_line(roomy if fits else _rooms(waiting, active, ""), width)
+
+
+def _rooms(waiting: Mapping[str, tuple[str, Role]], active: str, pad: str) -> list[Span]:
+    """Each room with what waits in it; `pad` stands where the brackets of the active one would."""
     spans: list[Span] = [Span(" ")]
     for key, room, title in ROOMS:
         here = room == active
-        spans.append(Span(f"[{key} {title}]" if here else f" {key} {title} ", "active" if here else ""))
+        spans.append(Span(f"[{key} {title}]" if here else f"{pad}{key} {title}{pad}", "active" if here else ""))
         if room in waiting:
             text, role = waiting[room]
             spans.append(Span(f" {text}", role))
         spans.append(Span(" "))
-    return cut_line(spans, width)
+    return spans
 
 
 def expiry_words(section: CertificateSection) -> tuple[str, Role] | None:
