@@ -13,7 +13,8 @@ from atom_console.sandbox.demo import Demo
 from atom_console.ui.app import ConsoleApp
 from atom_console.ui.options import UiOptions
 
-HERE = Path(__file__).parent / "screens"
+HERE = Path(__file__).resolve().parent / "screens"
+CHECKOUT = HERE.parents[1]
 SIZE = (120, 40)
 _UNTIL_OUTAGE_S = 22.0
 _UNTIL_BACK_S = 12.0
@@ -29,7 +30,9 @@ async def shoot(demo: Demo, engine: Engine) -> None:
             for key in keys:
                 await pilot.press(key)
             await pilot.pause(_SETTLE_S)
-            text = app.export_screenshot(title="Atom Console").replace(str(demo.directory), "demo")
+            text = app.export_screenshot(title="Atom Console")
+            for place, shown in ((demo.directory, "demo"), (CHECKOUT, "~/checkout")):
+                text = text.replace(str(place), shown)
             (HERE / f"{name}.svg").write_text(text, encoding="utf-8")
 
         await pilot.pause(_UNTIL_OUTAGE_S)
