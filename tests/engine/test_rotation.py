@@ -87,9 +87,7 @@ def test_only_what_changed_makes_new_settings(store: Store, loaded_for: Make, mo
     assert identity.watched
     first = identity.settings
     assert identity.look() is first
-    issuing.issue(
-        store, SECRET, [Order("other", "client", ("DNS:o.eu",))]
-    )  # the bundle is rewritten, too
+    issuing.issue(store, SECRET, [Order("other", "client", ("DNS:o.eu",))])  # the bundle is rewritten, too
     assert identity.look() is first
     issuing.renew(store, SECRET, ["console"])
     second = identity.look()
