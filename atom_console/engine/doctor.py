@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from atom_console.config import paths
 from atom_console.engine.identity import with_kafka_identity
-from atom_console.engine.tls_advice import advised, explain_flight, explain_kafka
+from atom_console.engine.tls_advice import advised, explain_flight, explain_kafka, sentence
 from atom_console.errors import AtomError
 
 if TYPE_CHECKING:
@@ -111,16 +111,25 @@ def _flight(settings: Settings) -> Check:
 
 def _certificates(settings: Settings) -> Check:
     from atom_console.engine.certificate_watch import read_certificates
+    from atom_console.pki.verify import check_settings
 
     rows = read_certificates(settings)
-    if not rows:
-        return Check("certificates", "ok", f"none issued here ({paths.pki_dir(settings)})")
     over = [row.name for row in rows if row.status == "expired"]
     due = [row.name for row in rows if row.status == "renew now"]
     if over:
         return Check("certificates", "fault", f"expired: {', '.join(over)}", f"atom-console certs renew {over[0]}")
     if due:
         return Check("certificates", "warning", f"due: {', '.join(due)}", "atom-console certs renew --due")
+    if settings.kafka.ssl_endpoint_identification_algorithm == "none":
+        unsafe = check_settings(
+            verification=True,
+            certificate_set=settings.kafka.certificate is not None,
+            host_check=False,
+            subject="kafka.ssl_endpoint_identification_algorithm",
+        )[0]
+        return Check("certificates", "warning", sentence(unsafe), unsafe.next_step)
+    if not rows:
+        return Check("certificates", "ok", f"none issued here ({paths.pki_dir(settings)})")
     return Check("certificates", "ok", f"{len(rows)}, the next ends in {rows[0].days_left:.0f} days")
 
 

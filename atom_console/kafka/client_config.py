@@ -23,6 +23,8 @@ _SHARED_PREFIXES: Final = (
 _CONSUMER_PREFIXES: Final = ("fetch.", "queued.", "check.crcs", "isolation.level")
 _BELIEVES_MS: Final = "topic.metadata.propagation.max.ms"
 _BELIEVES_AT_MOST_MS: Final = 5_000
+_VERIFIES: Final = "enable.ssl.certificate.verification"
+_TRUE: Final = frozenset({"true", "t", "1"})
 _TLS_PROTOCOLS: Final = frozenset({"ssl", "sasl_ssl"})
 
 # Properties that would break the promise that every event ends acknowledged or captured.
@@ -100,6 +102,11 @@ def _own(kafka: KafkaSettings) -> Properties:
             f"kafka.certificate names {kafka.certificate!r}, and its files are not known here",
             next_step="set kafka.ssl_certificate_location, _key_location and _ca_location, or check `certs ls`",
         )
+    if kafka.properties.get(_VERIFIES, "true").strip().lower() not in _TRUE and _shows_a_certificate(kafka):
+        raise ClientConfigError(
+            f"kafka.properties: {_VERIFIES} is off, and a client certificate is set: it would be shown to anybody",
+            next_step=f"remove {_VERIFIES}; kafka.ssl_ca_location names whom to trust",
+        )
     properties: Properties = {}
     for name, field in LIBRDKAFKA_KEYS.items():
         value = getattr(kafka, field)
@@ -107,6 +114,13 @@ def _own(kafka: KafkaSettings) -> Properties:
             continue
         properties[name] = _plain(value)
     return properties
+
+
+def _shows_a_certificate(kafka: KafkaSettings) -> bool:
+    return kafka.ssl_certificate_location is not None or any(
+        name in kafka.properties
+        for name in ("ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location")
+    )
 
 
 def _plain(value: object) -> object:

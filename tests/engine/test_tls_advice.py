@@ -15,9 +15,10 @@ from atom_console.engine.engine import Engine
 from atom_console.engine.flight_link import flight_connection
 from atom_console.engine.identity import with_kafka_identity
 from atom_console.engine.tls_advice import TlsAdvisor, advised, explain_flight, explain_kafka
-from atom_console.errors import AtomError, CheckError, UnreachableError
+from atom_console.errors import AtomError, CheckError, InputError, UnreachableError
 from atom_console.flight.client import FlightConsole
 from atom_console.flight.server import ReferenceServer, ServerOptions, ServerTls
+from atom_console.kafka.client_config import admin_config
 from atom_console.kafka.cluster import ClusterReader
 from atom_console.pki import issuing
 from atom_console.pki.export import load_pair
@@ -241,3 +242,21 @@ def test_doctor_names_the_fault_of_both_transports(ours: Store, theirs: Store, l
     assert "name-mismatch: " in checks["flight"].detail
     assert checks["flight"].next_step
     assert checks["flight"].status == "fault"
+
+
+@pytest.mark.parametrize("value", ["false", "False", "0"])
+def test_a_certificate_is_not_shown_to_a_server_that_nobody_checks(value: str, ours: Store, loaded_for: Make) -> None:
+    settings = loaded_for("x:1", f"pki.dir={ours.root}", "kafka.certificate=console").settings
+    kafka = settings.kafka.model_copy(update={"properties": {"enable.ssl.certificate.verification": value}})
+    resolved = with_kafka_identity(settings.model_copy(update={"kafka": kafka})).kafka
+    with pytest.raises(InputError, match="a client certificate is set"):
+        ClusterReader(resolved)
+    without = loaded_for("x:1", "kafka.security_protocol=ssl").settings.kafka
+    assert admin_config(without.model_copy(update={"properties": kafka.properties}))
+
+
+def test_doctor_warns_where_names_are_not_compared(ours: Store, loaded_for: Make) -> None:
+    own = (f"pki.dir={ours.root}", "kafka.certificate=console", "kafka.ssl_endpoint_identification_algorithm=none")
+    checks = {check.name: check for check in examine(loaded_for("127.0.0.1:1", *own), {})}
+    assert checks["certificates"].status == "warning"
+    assert "hostname-check-off" in checks["certificates"].detail
