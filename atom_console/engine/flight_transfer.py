@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.engine.flight_pages import RowPages, checked
@@ -26,6 +28,7 @@ LOG: Final = logging.getLogger("atom_console.engine")
 PREVIEW_ROWS: Final = 10_000
 PREVIEW_BYTES: Final = 32 << 20
 _SOCKET_BYTES: Final = 256 << 20
+_NICE: Final = 5
 
 
 class _Enough(Exception):  # noqa: N818 - a signal, not a fault
@@ -154,6 +157,7 @@ class FlightTransfer:
         from atom_console.flight.compare import SchemaMismatchError
         from atom_console.flight.errors import TransferCancelledError
 
+        _step_back()
         try:
             self._transfer()
             self._state = "done"
@@ -203,6 +207,12 @@ class FlightTransfer:
     def _restarted(self, error: AtomError) -> None:
         self._restarts += 1
         LOG.warning("flight: %s starts anew: %s", self._plan_id, error.what, extra={"event": "flight.restart"})
+
+
+def _step_back() -> None:
+    """Let the screen and the producer go first where the processors are short; reading threads inherit it (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
 
 
 class _Metered:

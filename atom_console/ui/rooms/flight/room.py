@@ -71,6 +71,7 @@ class FlightRoom(Room):
         self._query = ""
         self._filled: object = None
         self._wanted_schema: tuple[str | None, tuple[FlightRow, ...]] = (None, ())
+        self._schema_of: object = None
         self._named: str | None = None
         self._previewed: str | None = None
         self._preview_from = 0
@@ -206,14 +207,19 @@ class FlightRoom(Room):
         server = self.query_one("#server", Lines)
         at_the_plans = self.step == "plans"
         server.show(words.server_lines(section, width) if at_the_plans or section.state == "away" else [])
-        schema = self.query_one("#schema", Lines)
-        if schema.size.width:
-            fields = words.schema_lines(self._schema, self.plan_id, section, schema.size.width, schema.size.height)
-            schema.show(fields)
+        self._show_schema()
         running = section.transfer is not None and section.transfer.running
         shown = transfer_lines(section.transfer, section.socket_gb_per_s, section.host, width)
         self.query_one("#transfer", Lines).show(shown if at_the_plans or running else [])
         self.query_one("#acts-on", Lines).show([cut_line(self._acts_on(), width)])
+
+    def _show_schema(self) -> None:
+        """Made again only where it would be another: it is most of what the room draws."""
+        area, schema, plan_id, section = self.query_one("#schema", Lines), self._schema, self.plan_id, self._section
+        made_of = (schema, plan_id, section.state, area.size)
+        if area.size.width and made_of != self._schema_of:
+            self._schema_of = made_of
+            area.show(words.schema_lines(schema, plan_id, section, area.size.width, area.size.height))
 
     def _path(self, width: int) -> Line:
         if self.step == "plans":
