@@ -50,22 +50,30 @@ class DeadLetterDesk:
     """At most one long job (a replay, an ingest, a look at the broker) at a time in this console.
 
     Args:
-        settings: of the profile, its certificate resolved.
+        settings: gives those of the profile, its certificate resolved to the files of this moment.
         reader: of the profile's store.
         store: the open store, or an AtomError where there is none.
         on_end: told in the job's thread how it ended.
     """
 
     def __init__(
-        self, settings: Settings, reader: Reader, store: Callable[[], Store], on_end: Callable[[Receipt], None]
+        self,
+        settings: Callable[[], Settings],
+        reader: Reader,
+        store: Callable[[], Store],
+        on_end: Callable[[Receipt], None],
     ) -> None:
-        self._settings, self._reader, self._store, self._on_end = settings, reader, store, on_end
-        self._directory = paths.dlq_dir(settings)
+        self._now, self._reader, self._store, self._on_end = settings, reader, store, on_end
+        self._directory = paths.dlq_dir(settings())
         self._lock = Lock()
         self._job: Thread | None = None
         self._job_name = ""
         self._stop = Event()
         self._runner: Runner | None = None
+
+    @property
+    def _settings(self) -> Settings:
+        return self._now()
 
     def do(self, command: DeadLetterCommand) -> Receipt:
         """Do it, or start it; raises AtomError where it is refused or failed."""

@@ -85,7 +85,7 @@ class Engine:
         directory = paths.dlq_dir(self._settings)
         self._reader = Reader(directory)
         self._dead_letter_desk = DeadLetterDesk(
-            self._settings, self._reader, lambda: self._open().store, self._receipts.append
+            lambda: identity.settings, self._reader, lambda: self._open().store, self._receipts.append
         )
         store_watch = StoreWatch(directory, LastLook(directory))
         self._store: Poller[StoreFacts] = Poller("store-watch", store_watch.read, STORE_TICK_S, store_watch.close)
