@@ -56,6 +56,11 @@ class GroupsView(Vertical):
         return self.query_one(VirtualTable)
 
     @property
+    def known(self) -> bool:
+        """Whether the store has answered; until then nothing is known, not even that it is empty."""
+        return self._counter is not None
+
+    @property
     def room(self) -> DeadLettersRoom:
         """The room around."""
         return cast("DeadLettersRoom", self.parent)

@@ -258,6 +258,8 @@ class DeadLetterSteps(Room):
     def _position(self) -> Line:
         if self.step == "groups":
             groups = self.query_one(GroupsView)
+            if not groups.known:
+                return line("? records")
             total = None if self.snapshot is None else self.snapshot.dlq.total
             shown = f"{count(groups.records)} of {count(total)}" if self.query_now.text else count(groups.records)
             still = "" if groups.open_records == groups.records else f" ({count(groups.open_records)} open)"
