@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from atom_console.engine.engine import Engine
@@ -16,6 +17,7 @@ from atom_console.ui.options import UiOptions
 HERE = Path(__file__).resolve().parent / "screens"
 CHECKOUT = HERE.parents[1]
 SIZE = (120, 40)
+FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace"
 _UNTIL_OUTAGE_S = 22.0
 _UNTIL_BACK_S = 12.0
 _SETTLE_S = 1.5
@@ -33,6 +35,10 @@ async def shoot(demo: Demo, engine: Engine) -> None:
             text = app.export_screenshot(title="Atom Console")
             for place, shown in ((demo.directory, "demo"), (CHECKOUT, "~/checkout")):
                 text = text.replace(str(place), shown)
+            text = re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)  # the fonts would come from the network
+            text = re.sub(r"font-family: [^;]*;", f"font-family: {FONT};", text)
+            text = text.replace("<svg ", '<svg xml:space="preserve" ', 1)  # some renderers cut spaces at the ends
+            text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
             (HERE / f"{name}.svg").write_text(text, encoding="utf-8")
 
         await pilot.pause(_UNTIL_OUTAGE_S)

@@ -200,6 +200,8 @@ class FrameApp(App[int]):
 
     def tick(self) -> None:
         """One look at the engine, one repaint of what changed; hidden rooms are not asked."""
+        if not self.screen_stack[0].query("#footer"):
+            return  # the end: the frame is being taken away
         self._check_size()
         self.latest = self.engine.snapshot()
         for receipt in self.engine.receipts():
