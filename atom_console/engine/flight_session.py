@@ -218,7 +218,9 @@ class FlightSession:
 
     def _failed(self, error: AtomError) -> None:
         self._advisor.failed(error)
-        state: ServerState = "away" if isinstance(error, UnreachableError) or self._console is not None else "unusable"
+        state: ServerState = "refuses" if self._console is not None else "unusable"
+        if isinstance(error, UnreachableError):
+            state = "away"
         self._put(state=state, detail=safe_text(error.what), next_step=error.next_step)
 
     def _put(self, **changes: object) -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from atom_console.engine.flight_pages import RowPages
     from atom_console.schema.changes import Change
 
-ServerState = Literal["not asked", "asking", "answers", "away", "unusable"]
+ServerState = Literal["not asked", "asking", "answers", "away", "refuses", "unusable"]
+"""`refuses`: it is there and turns us away, or what it sends is wrong; `unusable`: it could not even be dialled."""
+
 FieldWord = Literal["same", "differs", "only here", "not here"]
 Destination = Literal["discard", "preview", "file", "bench"]
 TransferState = Literal[

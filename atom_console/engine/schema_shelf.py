@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 
-from atom_console.errors import CheckError, InputError
+from atom_console.errors import AtomError, CheckError, InputError, UnreachableError
 from atom_console.safe_text import safe_text
 from atom_console.schema.changes import Change, verdict
 from atom_console.schema.drift import Candidate, Fit, best_fit
@@ -189,7 +189,7 @@ class SchemaShelf:
             How many topics had records.
 
         Raises:
-            AtomError: no broker answers.
+            UnreachableError: no broker answers.
         """
         looked = 0
         for topic in topics:
@@ -213,7 +213,9 @@ class SchemaShelf:
                 stall_s=_TIMEOUT_S,
             )
             payloads = [record.value for record in records if record.value is not None]
-        except InputError as error:
+        except UnreachableError:
+            raise
+        except AtomError as error:
             return ShelfRow(topic, "topic", source, None, safe_text(error.what))
         if not payloads:
             return ShelfRow(topic, "topic", source, None, "no records yet")

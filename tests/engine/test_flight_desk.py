@@ -98,6 +98,14 @@ def test_a_server_that_is_away_is_named_with_the_next_step(desk: FlightDesk) -> 
     assert section.age_s is None
 
 
+def test_a_server_that_turns_us_away_refuses(desk: FlightDesk) -> None:
+    with ReferenceServer(ServerOptions(token="secret")) as guarded:
+        desk.do(ListFlights(uri=guarded.uri))
+        section = until(desk, lambda now: now.state == "refuses")
+        assert "token" in (section.detail or "")
+        assert section.next_step
+
+
 def test_an_address_that_is_none_is_refused_at_once_and_the_old_one_stays(
     desk: FlightDesk, server: ReferenceServer
 ) -> None:

@@ -114,6 +114,11 @@ STATES: dict[str, FlightSection] = {
         keepalive=None, detail="cannot read flight.ca /etc/atom/ca.pem: No such file or directory",
         next_step="Check the path and who may read it.",
     ),
+    "refuses": section(
+        state="refuses", age_s=None, call_ms=None, listed_age_s=None, flights=(), schemas=(),
+        detail=f"ListActions at {URI}: the server refuses us: the bearer token is missing or wrong",
+        next_step="Check the bearer token (ATOM_FLIGHT_TOKEN_FILE) and its scope.",
+    ),
     "plaintext": section(transport="plaintext", uri="grpc://engine-1:50051"),
     "running": section(transfer=transfer(), socket_gb_per_s=1.6),
     "stalled": section(transfer=transfer(idle_s=41.0, live_gb_per_s=0.0, waiting=0)),

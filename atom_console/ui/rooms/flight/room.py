@@ -206,7 +206,7 @@ class FlightRoom(Room):
         self.query_one("#path", Lines).show([self._path(width)])
         server = self.query_one("#server", Lines)
         at_the_plans = self.step == "plans"
-        server.show(words.server_lines(section, width) if at_the_plans or section.state == "away" else [])
+        server.show(words.server_lines(section, width) if at_the_plans or section.state in {"away", "refuses"} else [])
         self._show_schema()
         running = section.transfer is not None and section.transfer.running
         shown = transfer_lines(section.transfer, section.socket_gb_per_s, section.host, width)

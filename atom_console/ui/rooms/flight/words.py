@@ -29,6 +29,7 @@ SILENT_S = 15.0
 _TRANSPORT_ROLES: dict[str, Role] = {"plaintext": "warn", "TLS": "info", "mTLS": "ok", "unix": "info"}
 _WORD_ROLES: dict[FieldWord, Role] = {"same": "dim", "differs": "warn", "only here": "info", "not here": "error"}
 _WORD_WIDTH = 9
+_NO_ANSWER = frozenset({"away", "refuses"})
 _SLOW_S = 1.0
 _WHY_FROM = 76
 
@@ -55,8 +56,8 @@ def _presence(section: FlightSection) -> list[Span]:
             Span("SILENT" if old else "alive", "error" if old else "ok"),
             Span(f" {duration(section.age_s)} ago{took}"),
         ]
-    if section.state == "away":
-        words = [Span("AWAY", "error")]
+    if section.state in _NO_ANSWER:
+        words = [Span(section.state.upper(), "error")]
         return [*words, Span(f" · answered {duration(section.age_s)} ago")] if section.age_s is not None else words
     if section.state == "unusable":
         return [Span("CANNOT BE DIALLED", "error")]
@@ -68,18 +69,18 @@ def _listed(section: FlightSection) -> list[Span]:
         return [Span(f"{section.doing[0]} for {duration(section.doing[1])}", "warn")]
     if section.listed_age_s is None:
         return []
-    old = f" · list {duration(section.listed_age_s)} old" if section.state == "away" else ""
+    old = f" · list {duration(section.listed_age_s)} old" if section.state in _NO_ANSWER else ""
     plans = len(section.flights)
     return [Span(f"{count(plans)} plan{'' if plans == 1 else 's'}{old}")]
 
 
 def server_lines(section: FlightSection, width: int) -> list[Line]:
     """The keep-alive, or why the server does not answer and what to do."""
-    if section.state in {"away", "unusable"} and section.detail:
+    if section.state in {*_NO_ANSWER, "unusable"} and section.detail:
         rows = [line("  ", foreign(text, width)) for text in wrap(section.detail, width - 4, 2)]
         if section.next_step:
             rows += [line("  → ", foreign(text, width, "info")) for text in wrap(section.next_step, width - 6, 2)]
-        again = " It is called again every 10 s." if section.state == "away" else ""
+        again = " It is called again every 10 s." if section.state in _NO_ANSWER else ""
         return [*rows, line(Span(f"  c another server, ctrl+r again.{again}", "dim"))]
     rows = [cut_line(line("  ", *keepalive_words(section.keepalive)), width)]
     if section.note:
@@ -103,7 +104,7 @@ def nothing_here(section: FlightSection, query: str) -> list[Line]:
     """What stands where plans would."""
     if query:
         return [line(""), line("  Nothing matches."), line(Span("  esc clears the filter", "info"))]
-    if section.state in {"away", "unusable"}:
+    if section.state in {*_NO_ANSWER, "unusable"}:
         return [line(""), line("  Not known: the server"), line("  does not answer.")]
     if section.listed_age_s is None:
         return [line(""), line(Span("  Asking…", "dim"))]

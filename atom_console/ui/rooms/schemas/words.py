@@ -93,6 +93,8 @@ def verdict_line(compared: Comparison) -> Line:
 def diff_lines(compared: Comparison, width: int) -> list[Line]:
     """The verdict, each difference with its reason; from 118 cells also both trees side by side."""
     old, new = compared.old, compared.new
+    if not compared.changes:
+        return [verdict_line(compared)]
     rows = [
         verdict_line(compared),
         line(Span("  readers: programs built with the old one that read what new writers write", "dim")),
