@@ -15,6 +15,7 @@ from atom_console.dlq.reader import Reader
 from atom_console.engine.commands import ExportRecords, PaceWorkload, PublishEvent, Receipt, Refresh, StartWorkload
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import RefusedError, UnreachableError
+from atom_console.events import EventType, decode, encode_mapping
 from atom_console.ui.dialogs.confirm import Question, number_typed
 from atom_console.ui.dialogs.event_form import read_form
 from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
@@ -166,7 +167,8 @@ async def test_one_event_by_the_form_and_a_typed_number(engine: ScriptedEngine) 
         sent = engine.submitted[0]
         assert isinstance(sent, PublishEvent)
         assert sent.event["tenant_id"] == "tenant-1"
-        assert sent.event["type"] == "MOLECULE_WRITE"
+        assert sent.event["type"] is EventType.MOLECULE_WRITE
+        assert decode(encode_mapping(sent.event)).tenant_id == "tenant-1"
         assert sent.event["timestamp"] == NOW_MS * 1_000_000
 
 
@@ -179,7 +181,10 @@ def test_the_form_names_each_wrong_field() -> None:
     assert wrong == {}
     assert wanted is not None
     assert wanted.topic == "t"
-    assert wanted.event == {"type": "HEARTBEAT", "timestamp": NOW_MS * 1_000_000, "molecules": [{"numeric_value": 0.0}]}
+    molecules = [{"numeric_value": 0.0}]
+    assert wanted.event == {"type": EventType.HEARTBEAT, "timestamp": NOW_MS * 1_000_000, "molecules": molecules}
+    sent = decode(encode_mapping(wanted.event))
+    assert (sent.type, sent.timestamp) == (EventType.HEARTBEAT, NOW_MS * 1_000_000)
 
 
 @pytest.mark.parametrize(

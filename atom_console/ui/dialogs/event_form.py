@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 
+from atom_console.events import EventType
 from atom_console.times import format_ns, parse_ns
 from atom_console.ui.drawing import Span, line
 from atom_console.ui.inputs import SafeInput
@@ -47,8 +48,9 @@ def read_form(fields: Mapping[str, str]) -> tuple[Wanted | None, dict[str, str]]
     event: dict[str, Any] = {
         name: text[name] for name in ("tenant_id", "user_id", "event_id", "trace_id") if name in text
     }
-    event["type"] = text.get("type", "")
-    if event["type"] not in TYPES:
+    if text.get("type") in TYPES:
+        event["type"] = EventType[text["type"]]
+    else:
         wrong["type"] = f"expected {' or '.join(TYPES)}"
     try:
         event["timestamp"] = parse_ns(text.get("timestamp", ""))
