@@ -17,6 +17,7 @@ test fails, the end of the broker's log is part of its report. Brokers die with 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from tests.broker.quorum import KafkaCluster
 
 _KAFKA_FIXTURES = {"kafka", "kafka_topic", "own_broker", "make_broker", "make_cluster"}
+
+
+def pytest_configure() -> None:
+    """A runner in the background ignores these, and every child would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from atom_console.engine.sources import Chunk
 from atom_console.events import encode_mapping
-from atom_console.sandbox.faults import FORBIDDEN_TOPIC, Fault, Script, script
+from atom_console.sandbox.faults import FORBIDDEN_TOPIC, Fault, Script, forbid, script
 from atom_console.sandbox.flight import FlightSandbox
 from atom_console.sandbox.mock_cluster import MockCluster
 from atom_console.sandbox.workload import Workload
@@ -52,6 +52,7 @@ class Demo:
         self.cluster = self._open.enter_context(MockCluster(1))
         for topic in TOPICS:
             self.cluster.topic(topic, _PARTITIONS)
+        forbid(self.cluster)
         self.flight = self._open.enter_context(FlightSandbox(self.directory))
         self.workload = Workload()
         self.script = Script(self.cluster, self.workload, story() if faults is None else faults)

@@ -56,7 +56,8 @@ class Happening:
     injected: Sequence[Injected] = ()
 
 
-def _forbid(cluster: MockCluster) -> None:
+def forbid(cluster: MockCluster) -> None:
+    """Refuse the topic without permission; only clients that have not seen its metadata yet are refused."""
     cluster.topic_error(FORBIDDEN_TOPIC, _TOPIC_AUTHORIZATION_FAILED)
 
 
@@ -89,7 +90,7 @@ def script(scale: float = 1.0, outage_s: float = 4.0) -> tuple[Fault, ...]:
             6.0 * scale,
             0.0,
             f"Events go to {FORBIDDEN_TOPIC}, where this principal may not write.",
-            begin=_forbid,
+            begin=forbid,
             events=_to_forbidden,
         ),
         Fault(

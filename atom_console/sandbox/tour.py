@@ -18,9 +18,9 @@ from atom_console.engine.feed import feed
 from atom_console.engine.producer import Producer
 from atom_console.engine.sources import Chunk
 from atom_console.events import DecodeError, peek
-from atom_console.kafka.cluster import ClusterReader
 from atom_console.kafka.tail import Start, tail
 from atom_console.sandbox.demo import TOPICS, Demo, story
+from atom_console.sandbox.faults import FORBIDDEN_TOPIC
 from atom_console.sandbox.flight_tour import CertificateProof, FlightProof, fly
 
 if TYPE_CHECKING:
@@ -137,12 +137,11 @@ def _until(demo: Demo, seconds: float, say: Say, stopped: Callable[[], bool], se
 
 
 def _on_cluster(demo: Demo) -> dict[str, int]:
-    """Event id → copies on the cluster."""
+    """Event id → copies on the cluster, the forbidden topic included: nothing is taken on trust."""
     found: dict[str, int] = {}
     kafka = demo.loaded.settings.kafka
-    with ClusterReader(kafka) as reader:
-        existing = [topic for topic in TOPICS if (known := reader.view().topics.get(topic)) and not known.error]
-    for topic in existing:
+    demo.cluster.topic_error(FORBIDDEN_TOPIC, 0)
+    for topic in TOPICS:
         for record in tail(kafka, topic, start=Start("beginning"), follow=False):
             event_id = _event_id(record.value)
             if event_id is not None:
