@@ -35,7 +35,8 @@ class Reader:
         self._place = Place(directory)
         self._local = threading.local()
         self._open: list[apsw.Connection] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._readings = 0
 
     def page(
         self, wanted: Filter = EVERYTHING, *, limit: int = 50, cursor: str | None = None, order: Order = "newest"
@@ -137,8 +138,9 @@ class Reader:
             return int(conn.execute("PRAGMA data_version").get)
 
     def close(self) -> None:
-        """Close the connections of all threads; none may be reading."""
+        """Close the connections of all threads, after the reads that are under way."""
         with self._lock:
+            self._lock.wait_for(lambda: self._readings == 0)
             for conn in self._open:
                 conn.close(True)
             self._open.clear()
@@ -147,6 +149,8 @@ class Reader:
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
         """One read transaction, so that the numbers of one answer agree."""
+        with self._lock:
+            self._readings += 1
         try:
             conn = self._connection()
             conn.execute("BEGIN")
@@ -161,6 +165,10 @@ class Reader:
             raise StoreDamagedError(
                 f"{self._place.database}: a stored text is damaged: {error}", next_step="Run `atom-console dlq check`."
             ) from error
+        finally:
+            with self._lock:
+                self._readings -= 1
+                self._lock.notify_all()
 
     def _connection(self) -> apsw.Connection:
         conn: apsw.Connection | None = getattr(self._local, "conn", None)

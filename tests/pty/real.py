@@ -51,10 +51,11 @@ def sums(session: PtySession) -> tuple[int, int, int]:
 
 
 def drained(session: PtySession) -> tuple[int, int, int]:
-    """The same three numbers from the sentence after the end."""
+    """The same three numbers from the sentence after the end, in the raw bytes: pyte has no second screen to go back
+    to, so the sentence starts where the cursor was, and may wrap."""
     sentence = r"([\d,]+) accepted: ([\d,]+) acknowledged, ([\d,]+) in the DLQ\."
-    session.wait(lambda: re.search(sentence, session.text()), "the sentence of the drain")
-    found = re.search(sentence, session.text())
+    session.wait(lambda: re.search(sentence, session.raw.decode(errors="replace")), "the sentence of the drain")
+    found = re.search(sentence, session.raw.decode(errors="replace"))
     assert found is not None
     accepted, acked, kept = (int(text.replace(",", "")) for text in found.groups())
     return accepted, acked, kept

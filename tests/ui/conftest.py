@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,17 @@ from atom_console.ui.terminal import prepare_environment
 
 os.environ.pop("NO_COLOR", None)
 prepare_environment(os.environ)
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep_between_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual's pilot sleeps at least 40 ms after a key; `frames.settle` waits for what the key set off instead."""
+
+    async def at_once(*_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("textual.app.wait_for_idle", at_once)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", at_once)
 
 
 @pytest.fixture(scope="session")

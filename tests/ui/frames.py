@@ -25,6 +25,8 @@ class Press(Protocol):
     def __call__(self, *keys: str) -> Awaitable[None]: ...
 
 
+# A round takes every message that waits; what it sets off in turn (a parent, a redraw, a read) is for the next.
+_ROUNDS = 8
 STORED = Path(__file__).parent / "frames"
 
 
@@ -53,11 +55,10 @@ def check_frame(app: App[Any], name: str) -> None:
 async def settle(pilot: Pilot[Any]) -> None:
     """Until nothing is on its way: messages, reads, commands."""
     app = pilot.app
-    for _ in range(3):
+    for _ in range(_ROUNDS):
         await pilot.pause()
         while not all(loader.idle for loader in app._loaders):  # type: ignore[attr-defined]
             await asyncio.sleep(0.002)
-        await pilot.pause()
 
 
 @contextlib.asynccontextmanager
