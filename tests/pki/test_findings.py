@@ -4,10 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from atom_console.pki import alerts, evidence, rehearsal
+from atom_console.pki.errors import FaultError
 from atom_console.pki.findings import RULES, Severity, finding, ranked
 from atom_console.pki.findings_page import page
+from atom_console.pki.keys import load_pem
+from atom_console.pki.passphrase import Passphrase
 from atom_console.pki.translate import _RULES, Transport, translate
 
 ROOT = Path(__file__).parents[2]
@@ -82,3 +87,19 @@ def test_a_refusal_that_could_be_several_things_says_so() -> None:
     (found,) = translate("Socket closed", Transport.FLIGHT)
     assert "one of" in found.message
     assert {"certificate-required", "peer-distrusts-issuer", "tls-required"} <= set(found.candidates)
+
+
+def test_a_wrong_passphrase_is_never_taken_for_a_damaged_key() -> None:
+    """One in 256 leaves a valid padding; OpenSSL then finds garbage where the key should be."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.BestAvailableEncryption(b"the right one")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, encryption)
+    for number in range(3_000):
+        with pytest.raises(FaultError) as caught:
+            load_pem(pem, "key.pem", Passphrase(f"wrong {number}"))
+        assert caught.value.finding.id == "key-passphrase-wrong"
+
+    damaged = pem.replace(pem[-100:-96], b"\n!!\n")
+    with pytest.raises(FaultError) as caught:
+        load_pem(damaged, "key.pem", Passphrase("the right one"))
+    assert caught.value.finding.id == "key-unparsable"
