@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,13 @@ from atom_console.errors import AtomError, InputError, PartialError, RefusedErro
 if TYPE_CHECKING:
     from atom_console.dlq.edit import Difference, Edit
     from atom_console.dlq.reader import Reader
+    from atom_console.dlq.record import RecordDetail
 
 
 @click.command(
     cls=Command,
     examples=(
+        'atom-console dlq edit ID --reason "INC-4711: wrong tenant"',
         'atom-console dlq edit ID --event fixed.json --reason "INC-4711: wrong tenant" --yes',
         'atom-console dlq edit --rules fix.toml --group 1f3a77c0 --reason "INC-4711"',
     ),
@@ -45,7 +49,10 @@ def edit(
     yes: bool,
     **options: Any,
 ) -> None:
-    """Change a record: decoded, changed, rebuilt, verified. Off unless the profile allows it; the original stays."""
+    """Change a record: decoded, changed, rebuilt, verified. Off unless the profile allows it; the original stays.
+
+    With an ID alone the event opens in $VISUAL or $EDITOR, and what changes is shown before you are asked.
+    """
     from atom_console.dlq.edit import store_edit
 
     settings = cli.settings()
@@ -53,20 +60,27 @@ def edit(
         raise RefusedError(
             f"profile {settings.profile} does not allow edits", next_step="set dlq.allow_edit in a profile that may"
         )
-    if (record_id is None) == (rules is None) or (event_file is None) == (rules is None):
-        raise click.UsageError("give ID with --event FILE, or --rules FILE with a filter")
+    if (record_id is None) == (rules is None) or (event_file and rules):
+        raise click.UsageError("give ID, with or without --event FILE, or --rules FILE with a filter")
+    by_hand = rules is None and event_file is None
+    if by_hand and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("an editor needs a terminal: give --event FILE")
     failures: list[tuple[str, str]] = []
     with open_store(cli, "edit") as store:
         reader = store.reader()
         try:
             if rules is None:
-                edits = [_one(reader, record_id or "", event_file or Path())]
+                edits = [_one(_found(reader, record_id or ""), event_file, settings.clearance)]
             else:
                 wanted = make_filter(options)
                 wanted.require_something(everything=everything)
                 edits, failures = _many(reader, wanted, rules)
         finally:
             reader.close()
+        if by_hand and not yes:
+            for one in edits:
+                _show(one, settings.clearance, say)
+            yes = click.confirm("Store this revision?", err=True)
         stored = [store_edit(store, settings, one, reason) for one in edits] if yes else []
     revisions = {one.record_id: one.rev for one in stored}
     _print(cli, edits, revisions, failures)
@@ -76,22 +90,34 @@ def edit(
         say(f"dry run: {len(edits)} records would change; --yes stores the revisions")
 
 
-def _one(reader: Reader, record_id: str, path: Path) -> Edit:
-    import json
-
-    from atom_console.dlq.edit import prepare
+def _found(reader: Reader, record_id: str) -> RecordDetail:
     from atom_console.dlq.errors import FilterError
 
     record = reader.record(record_id)
     if record is None:
         raise FilterError(f"{record_id}: no such record in this store", next_step="take an id from `dlq ls`")
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: not a JSON object")
-    return prepare(record, document)
+    return record
+
+
+def _one(record: RecordDetail, path: Path | None, clearance: int) -> Edit:
+    from atom_console.dlq.edit import document_from_text, document_text, prepare
+
+    if path is not None:
+        try:
+            return prepare(record, document_from_text(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+    text = document_text(record, clearance)
+    while True:
+        changed = click.edit(text, extension=".json")
+        if changed is None:
+            raise click.Abort
+        try:
+            return prepare(record, document_from_text(changed))
+        except AtomError as error:
+            say(error.what)
+            click.confirm("Open the editor again?", default=True, abort=True, err=True)
+            text = changed
 
 
 def _many(reader: Reader, wanted: Any, path: Path) -> tuple[list[Edit], list[tuple[str, str]]]:
@@ -134,12 +160,16 @@ def _print(cli: CliContext, edits: list[Edit], revisions: dict[str, int], failur
         print_json(documents[0] if single else {"edits": documents, "failures": failed})
         return
     for one in edits:
-        print_line(f"{one.record_id}{' (new event id)' if one.new_id else ''}")
-        for difference in one.differences:
-            shown = _change(difference, cli.settings().clearance)
-            print_line(f"  {difference.path}: {shown['before']!r} → {shown['after']!r}")
+        _show(one, cli.settings().clearance, print_line)
     for record, why in failures:
         say(f"{record}: {why}")
+
+
+def _show(edit: Edit, clearance: int, write: Callable[[str], None]) -> None:
+    write(f"{edit.record_id}{' (new event id)' if edit.new_id else ''}")
+    for difference in edit.differences:
+        shown = _change(difference, clearance)
+        write(f"  {difference.path}: {shown['before']!r} → {shown['after']!r}")
 
 
 def _change(difference: Difference, clearance: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ old one travels in the header `x-atom-edited-from`, so that nobody takes two dif
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -92,6 +93,38 @@ def current_document(record: RecordDetail) -> dict[str, Any]:
         return to_json(decode(value))
     except DecodeError as error:
         raise FilterError(f"record {record.row.id} is not an event: {error.what}") from error
+
+
+def document_text(record: RecordDetail, clearance: int) -> str:
+    """`current_document` as JSON to be changed by hand; what no terminal should be sent stands as `\\uXXXX`.
+
+    Raises:
+        FilterError: the payload is no event, or `clearance` does not open all of its molecules.
+    """
+    document = current_document(record)
+    hidden = sum(bool(_bits(molecule) & ~clearance) for molecule in document.get("molecules") or ())
+    if hidden:
+        raise FilterError(
+            f"record {record.row.id}: {hidden} of its molecules are masked for you",
+            next_step="Use --rules, which shows nobody anything, or a profile whose clearance opens them.",
+        )
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text) + "\n"
+
+
+def document_from_text(text: str) -> dict[str, Any]:
+    """The way back.
+
+    Raises:
+        FilterError: not JSON, with the line and column, or not an object.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FilterError(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise FilterError("not a JSON object")
+    return document
 
 
 def prepare(record: RecordDetail, document: Mapping[str, Any]) -> Edit:

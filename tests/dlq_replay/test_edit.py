@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from atom_console.config import Settings
 from atom_console.dlq.check import check
-from atom_console.dlq.edit import current_document, prepare, store_edit
+from atom_console.dlq.edit import current_document, document_from_text, document_text, prepare, store_edit
 from atom_console.dlq.edit_rules import RuleFileError, apply_rules, load_rules
 from atom_console.dlq.errors import FilterError, IllegalTransitionError, StaleRecordError
 from atom_console.dlq.filters import Filter
@@ -18,10 +19,11 @@ from atom_console.dlq.record import RecordDetail
 from atom_console.dlq.replay.reading import connect
 from atom_console.dlq.store import Store
 from atom_console.errors import RefusedError
-from atom_console.events import EncodeError, decode
+from atom_console.events import AtomEvent, EncodeError, EventType, Molecule, decode, encode
 from tests.broker.handle import BrokerHandle
 from tests.dlq_replay.conftest import fill, read_topic, replay
 from tests.dlq_replay.test_commands import dlq_cli  # noqa: F401 -- a fixture
+from tests.ui.pty_session import PtySession
 
 
 @pytest.fixture
@@ -143,14 +145,16 @@ def test_the_command_is_off_by_default_and_dry_by_default(
     assert Event is not None
 
 
-def test_masked_molecules_stay_masked_in_the_differences(replay_store: Store, dlq_cli: Any, tmp_path: Path) -> None:  # noqa: F811
-    from atom_console.events import AtomEvent, EventType, Molecule, encode
-
-    secret = AtomEvent(
+def secret_event() -> AtomEvent:
+    commentary = "SECRET \x9b2J\u202e"
+    return AtomEvent(
         event_id="e", timestamp=1, type=EventType.MOLECULE_WRITE, tenant_id="t",
-        molecules=[Molecule(coordinate_hash=bytes(16), text_commentary="SECRET", security_mask=4)],
+        molecules=[Molecule(coordinate_hash=bytes(16), text_commentary=commentary, security_mask=4)],
     )  # fmt: skip
-    fill(replay_store, "t", 1, value=encode(secret))
+
+
+def test_masked_molecules_stay_masked_in_the_differences(replay_store: Store, dlq_cli: Any, tmp_path: Path) -> None:  # noqa: F811
+    fill(replay_store, "t", 1, value=encode(secret_event()))
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nset = { "molecules[].text_commentary" = "NEW" }\n')
     arguments = ("dlq", "edit", "--rules", str(rules), "--all", "--reason", "repair")
@@ -159,4 +163,46 @@ def test_masked_molecules_stay_masked_in_the_differences(replay_store: Store, dl
     assert "SECRET" not in str(found)
     assert found["changes"][0]["masked"]
     _, found, _ = dlq_cli(*arguments, ATOM_DLQ_ALLOW_EDIT="true", ATOM_CLEARANCE="4")
-    assert found["changes"][0]["before"] == "SECRET"
+    assert found["changes"][0]["before"].startswith("SECRET")
+
+
+@pytest.mark.pty
+def test_by_hand_in_the_editor(replay_store: Store, tmp_path: Path) -> None:
+    """A typing error loses nothing: the editor opens again on the same text; then the difference, then the question."""
+    fill(replay_store, "t", 1)
+    record = first(replay_store)
+    editor = tmp_path / "editor.py"
+    editor.write_text(
+        "import pathlib, sys\n"
+        "file, turns = pathlib.Path(sys.argv[1]), pathlib.Path(__file__).with_suffix('.turns')\n"
+        "turns.open('a').write('x')\n"
+        "text = file.read_text()\n"
+        "first = turns.read_text() == 'x'\n"
+        "file.write_text(text.rstrip()[:-1] if first else text.replace('tenant-0', 'tenant-9') + '}')\n"
+    )
+    environ = {
+        "ATOM_DLQ_DIR": str(replay_store.directory),
+        "ATOM_DLQ_ALLOW_EDIT": "true",
+        "ATOM_LOG_FILE": str(tmp_path / "log.jsonl"),
+        "EDITOR": f"{sys.executable} {editor}",
+        "VISUAL": "",
+    }
+    command = [sys.executable, "-m", "atom_console", "dlq", "edit", record.row.id, "--reason", "wrong tenant"]
+    with PtySession(tmp_path, (120, 40), command, **environ) as session:
+        session.wait_for("Open the editor again?")
+        assert "not JSON" in session.text()
+        session.press("y\r")
+        session.wait_for("Store this revision?")
+        assert "tenant_id: 'tenant-0' → 'tenant-9'" in session.text()
+        session.press("y\r")
+        assert session.end() == 0, session.text()
+    assert [one.rev for one in first(replay_store).revisions] == [0, 1]
+
+
+def test_what_is_masked_is_not_opened_in_an_editor(replay_store: Store) -> None:
+    fill(replay_store, "t", 1, value=encode(secret_event()))
+    with pytest.raises(FilterError, match="1 of its molecules are masked"):
+        document_text(first(replay_store), clearance=3)
+    text = document_text(first(replay_store), clearance=4)
+    assert "\\u009b2J\\u202e" in text
+    assert document_from_text(text) == current_document(first(replay_store))
