@@ -59,6 +59,9 @@ def _need_kafka() -> None:
 
     reason = missing()
     if reason is None:
+        from tests.broker.archive import prepare
+
+        prepare()
         return
     if os.environ.get("ATOM_TEST_REQUIRE_KAFKA") == "1":
         pytest.fail(reason, pytrace=False)

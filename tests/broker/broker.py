@@ -18,7 +18,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 
 from tests.broker.handle import BrokerHandle, tail_of, wait_until
-from tests.broker.libraries import BrokerError, classpath
+from tests.broker.libraries import BrokerError, class_archive, classpath
 from tests.broker.ports import free_ports
 from tests.broker.tls import ListenerTls, TestAuthority
 
@@ -52,6 +52,7 @@ class KafkaBroker:
         properties: more broker properties; they win over ours.
         node_id: the node id; `voters` names all nodes of a static quorum as `id@host:port`.
         ports: plaintext, SSL, controller; free ones by default.
+        jvm: options of the Java that runs it.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class KafkaBroker:
         cluster_id: str | None = None,
         voters: Sequence[str] = (),
         ports: Sequence[int] | None = None,
+        jvm: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.node_id = node_id
         self._voters = voters
+        self._jvm = jvm
         self._properties = dict(properties or {})
         self._ports = list(ports or free_ports(3))
         self._own_ports = ports is None
@@ -276,5 +279,9 @@ class KafkaBroker:
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        if self._jvm and main == "kafka.Kafka":
+            options += self._jvm
+        elif (archive := class_archive()).exists():
+            options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"]
         log4j = f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}"
         return ["java", *options, log4j, "-cp", classpath(), main, *arguments]

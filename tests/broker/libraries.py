@@ -32,6 +32,13 @@ def _libraries_dir() -> Path:
 
 
 @cache
+def class_archive() -> Path:
+    """Where `archive.prepare` keeps the classes of a started broker, for this class path and this Java."""
+    version = subprocess.run(["java", "-version"], capture_output=True, check=False).stderr
+    return cache_dir() / f"classes-{hashlib.sha256(classpath().encode() + version).hexdigest()[:12]}.jsa"
+
+
+@cache
 def missing() -> str | None:
     """One line that names what a broker needs and this machine lacks, or None."""
     java = shutil.which("java")
@@ -57,7 +64,7 @@ def classpath() -> str:
     """
     target = _libraries_dir()
     if not target.is_dir():
-        with _locked(cache_dir() / "fetch.lock"):
+        with locked(cache_dir() / "fetch.lock"):
             if not target.is_dir():
                 _fetch(target)
     return f"{target}/*"
@@ -80,7 +87,8 @@ def _fetch(target: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock of a file among processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
