@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from atom_console.dlq.edit import Edit
     from atom_console.pki.issuing import Order
     from atom_console.pki.passphrase import Passphrase
 
@@ -75,6 +76,14 @@ class ChangeState(DeadLetterCommand):
 
     action: Literal["release", "quarantine", "discard", "restore"]
     seqs: Sequence[int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditRecord(DeadLetterCommand):
+    """Store a new revision of one dead letter, as `dlq.edit.prepare` worked it out and the operator saw it."""
+
+    edit: Edit
     reason: str
 
 

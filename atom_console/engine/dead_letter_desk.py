@@ -19,6 +19,7 @@ from atom_console.engine.commands import (
     CheckUnknown,
     ControlReplay,
     DeadLetterCommand,
+    EditRecord,
     ExportRecords,
     IngestTopics,
     PlanReplay,
@@ -82,6 +83,8 @@ class DeadLetterDesk:
                 receipt = self.export(command)
             case ChangeState():
                 receipt = self.change(command)
+            case EditRecord():
+                receipt = self.edit(command)
             case PlanReplay():
                 receipt = self.plan(command)
             case StartReplay():
@@ -126,6 +129,14 @@ class DeadLetterDesk:
                 left["not in the store any more"] += len(part) - len(frozen)
         why = "".join(f"; {count:,} left: {why}" for why, count in left.items())
         return _receipt(f"{_DONE[command.action]} {changed:,} of {len(seqs):,}{why}.", ok=not left, value=changed)
+
+    def edit(self, command: EditRecord) -> Receipt:
+        """Store a new revision of one record."""
+        from atom_console.dlq.edit import store_edit
+
+        stored = store_edit(self._store(), self._settings, command.edit, command.reason)
+        new_id = " with a new event id" if command.edit.new_id else ""
+        return _receipt(f"Edited one dead letter: revision {stored.rev}{new_id}.", value=stored.rev)
 
     def plan(self, command: PlanReplay) -> Receipt:
         """The dry run of the marked records, or of the beginning of another plan; the value is a `StoredPlan`."""

@@ -327,6 +327,7 @@ class SessionSection:
         colour: a colour name or `#rrggbb` that repeats the word.
         clearance: the bits of `security_mask` that the operator may see.
         confirm: `typed` asks for the number of records before anything is sent or changed.
+        allow_edit: a dead letter may be edited.
     """
 
     profile: str = "default"
@@ -336,6 +337,7 @@ class SessionSection:
     confirm: Literal["plain", "typed"] = "plain"
     operator: str | None = None
     clearance: int = 0
+    allow_edit: bool = False
     settings: tuple[SettingRow, ...] = ()
 
 

@@ -294,6 +294,16 @@ COMMANDS: tuple[CommandSpec, ...] = (
         "Schema",
         "The schema that explains the payload, in its own room; esc comes back.",
     ),
+    CommandSpec(
+        "detail.edit",
+        "detail",
+        ("E",),
+        "Edit",
+        "Change the event in $VISUAL or $EDITOR: a new revision, where the profile allows it; the original stays.",
+        "edit",
+        "REASON",
+        danger="changes",
+    ),
     CommandSpec("detail.save", "detail", ("Y",), "Save", "Save this tab to a file, and say where.", footer=True),
     CommandSpec(
         "letters.plan",

@@ -138,7 +138,7 @@ async def test_dead_letters_that_are_still_being_read(size: tuple[int, int], let
     async with console(engine, size) as (app, _):
         app.go_to("dead-letters")
         async with asyncio.timeout(20):
-            while "Reading" not in frame(app) or "PRODUCER" in frame(app):
+            while "PRODUCER" in frame(app) or not all(w in frame(app) for w in ("Reading…", "Dead letters › groups")):
                 await asyncio.sleep(0.01)
         check_frame(app, "groups-loading")
         reader.answering.set()

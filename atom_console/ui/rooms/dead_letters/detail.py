@@ -19,6 +19,7 @@ from atom_console.ui.page import TextPage
 from atom_console.ui.painting import Lines
 from atom_console.ui.rooms.dead_letters import detail_rows
 from atom_console.ui.rooms.dead_letters.detail_rows import TABS
+from atom_console.ui.rooms.dead_letters.editing import HandEdit
 from atom_console.ui.rooms.dead_letters.saving import save_new
 from atom_console.ui.rooms.dead_letters.verbs import Choice
 
@@ -39,6 +40,7 @@ class DetailView(Vertical):
         self._view: View | None = None
         self._tab = TABS[0]
         self._wanted: str | None = None
+        self._edits = HandEdit()
 
     def compose(self) -> ComposeResult:
         """The tabs and the page."""
@@ -155,6 +157,11 @@ class DetailView(Vertical):
             app.say("The record has no payload.", ok=False)
         else:
             app.open_payload(value, f"record {self.name_shown}", back="dead-letters")
+
+    def command_detail_edit(self, reason: str) -> None:
+        """In the operator's editor."""
+        if self._detail is not None:
+            self._edits.begin(self.room, self._detail, reason)
 
     def command_detail_copy(self, _: str) -> None:
         """The tab's text, as it is shown: what is masked stays masked."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from atom_console.dlq.filters import Filter
-from atom_console.engine.commands import ChangeState, CheckUnknown, ExportRecords, IngestTopics, PlanReplay, Receipt
+from atom_console.engine.commands import ChangeState, CheckUnknown, ExportRecords, IngestTopics, PlanReplay
 from atom_console.errors import AtomError
 from atom_console.ui.dialogs.confirm import Question
 from atom_console.ui.drawing import Line, Span, count, foreign, line
@@ -148,13 +148,13 @@ class DeadLettersRoom(DeadLetterSteps):
                 typed = self.snapshot is not None and self.snapshot.session.confirm == "typed"
                 question = Question(verb.title, len(seqs), "dead letters", self.where, more, typed=typed)
                 command = ChangeState(action=action, seqs=seqs, reason=why)
-                app.ask(question, lambda: app.submit(command, f"{verb.title.lower()} {what}", self._changed))
+                app.ask(question, lambda: app.submit(command, f"{verb.title.lower()} {what}", lambda _: self.changed()))
 
             app.push_screen(ReasonDialog(heading, reason), reasoned)
 
         self._choose(verb.states, verb.title, chosen)
 
-    def _changed(self, _: Receipt) -> None:
+    def changed(self) -> None:
         """What was acted on is not what a second key press may mean."""
         self.query_one(GroupsView).table.marks.clear()
         if self.step in self._LISTS:
