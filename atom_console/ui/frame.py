@@ -167,6 +167,8 @@ class FrameApp(App[int]):
         self._problems += clashes(self.keymap)
         for problem in self._problems:
             self.toast(problem, "warning")
+        # Textual draws again after its own `suspend`, but not for sure after ctrl+z and `fg`.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
 
     def frame_ready(self) -> None:
         """The first room and the timer."""
