@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # public by documentation
 
 from atom_console.config import KafkaSettings, Settings
 from atom_console.events import AtomEvent, Molecule, encode_mapping
@@ -51,7 +52,14 @@ def run() -> Iterator[Result]:
             yield _latency(cluster.bootstrap_servers)
         real = os.environ.get("ATOM_BENCH_BOOTSTRAP_SERVERS")
         if real:
+            _make_topic(real)
             yield from _pipeline("real Kafka", real, stock)
+
+
+def _make_topic(bootstrap_servers: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    if _TOPIC not in admin.list_topics(timeout=10).topics:
+        admin.create_topics([NewTopic(_TOPIC, 4, 1)])[_TOPIC].result(10)
 
 
 def _settings(bootstrap_servers: str, **kafka: Any) -> Settings:
