@@ -139,6 +139,7 @@ def settle(
     run_id: int,
     now_ms: int,
     sent: bool,
+    text: str = "",
 ) -> None:
     """What a replay window writes for many records at once, in one statement, inside the caller's transaction.
 
@@ -148,6 +149,7 @@ def settle(
     Args:
         rows: (seq, partition, offset) of each.
         sent: it was an attempt to send.
+        text: `rows` as JSON, where the caller needs it as well.
 
     Raises:
         StaleRecordError: one of them is in a state from which `to` may not follow.
@@ -161,7 +163,7 @@ def settle(
         " delivered_at = CASE WHEN j.o IS NULL THEN NULL ELSE ? END"
         " FROM (SELECT value ->> 0 AS seq, value ->> 1 AS p, value ->> 2 AS o FROM json_each(?)) AS j"
         " WHERE record.seq = j.seq AND record.state IN (SELECT value FROM json_each(?))",
-        (to.value, storable(reason), now_ms, int(sent), run_id, now_ms, json.dumps(rows), json.dumps(allowed)),
+        (to.value, storable(reason), now_ms, int(sent), run_id, now_ms, text or json.dumps(rows), json.dumps(allowed)),
     )
     if conn.changes() != len(rows):
         raise StaleRecordError(

@@ -82,7 +82,11 @@ def test_the_rate_is_kept_within_ten_percent(
     fill(replay_store, kafka_topic, count, keys=count)
     _, report = replay(replay_store, replay_on, rate=rate, window=1000)
     assert report.run.replayed == count
-    assert report.events_per_s == pytest.approx(rate, rel=0.1)
+    assert report.events_per_s <= 1.1 * rate
+    # A host that is too busy to send so fast at all cannot be asked to.
+    fill(replay_store, kafka_topic, count, keys=count, first=count)
+    _, unpaced = replay(replay_store, replay_on, rate=0.0, window=1000)
+    assert report.events_per_s >= 0.9 * min(rate, unpaced.events_per_s)
 
 
 def test_only_the_offender_of_a_batch_fails_and_blocks_its_key(
@@ -240,9 +244,9 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     fill(replay_store, kafka_topic, 2000, keys=100)
     seen: list[RunProgress] = []
-    run_id = make(replay_store, replay_on, rate=2000.0)
+    run_id = make(replay_store, replay_on, rate=1000.0)
     running = Running(replay_store, replay_on, run_id, on_progress=seen.append)
-    wait_for(lambda: running.runner.progress.replayed > 900)
+    wait_for(lambda: running.runner.progress.replayed > 300)
     running.stop.set()
     first = running.end()
     assert first.run.state == "stopped"

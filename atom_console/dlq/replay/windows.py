@@ -141,8 +141,8 @@ class Clerk:
 
     def close(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
         """Write what became of the records. The window stays open while an outcome is unknown."""
-        why = f"run {self.run_name}"
-        self._settle(conn, outcome.replayed, State.REPLAYED, why, at, sent=True)
+        why, landed = f"run {self.run_name}", json.dumps(outcome.replayed)
+        self._settle(conn, outcome.replayed, State.REPLAYED, why, at, sent=True, text=landed)
         self._settle(conn, outcome.found, State.REPLAYED, f"{why}: found on the topic", at, sent=True)
         self._fail(conn, outcome, at)
         unknown = [(seq, None, None) for seq in outcome.unknown]
@@ -150,7 +150,7 @@ class Clerk:
         absent = [(seq, None, None) for seq in outcome.absent]
         self._settle(conn, absent, State.READY, f"{why}: looked for, and it did not arrive", at)
         self._write_attempts(conn, window_id, outcome, at)
-        self._write_window(conn, window_id, outcome, at)
+        self._write_window(conn, window_id, outcome, landed, at)
         sent = len(outcome.replayed) + len(outcome.failed) + len(outcome.returned) + len(outcome.unknown)
         arrived = len(outcome.replayed) + len(outcome.found)
         conn.execute(
@@ -163,18 +163,26 @@ class Clerk:
         )  # fmt: skip
 
     def _settle(
-        self, conn: apsw.Connection, rows: Sequence[Landed], to: State, why: str, at: int, *, sent: bool = False
+        self,
+        conn: apsw.Connection,
+        rows: Sequence[Landed],
+        to: State,
+        why: str,
+        at: int,
+        *,
+        sent: bool = False,
+        text: str = "",
     ) -> None:
-        settle(conn, rows, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent)
+        settle(conn, rows, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent, text=text)
 
     def _open(self, conn: apsw.Connection, intent: Intent, at: int) -> tuple[int | None, frozenset[int]]:
-        ready: Any = conn.execute(
-            "SELECT seq FROM record WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'ready'",
-            (json.dumps(list(intent.seqs)),),
+        wanted = json.dumps(intent.seqs)
+        others: Any = conn.execute(
+            "SELECT j.value FROM json_each(?) j LEFT JOIN record r ON r.seq = j.value WHERE r.state IS NOT 'ready'",
+            (wanted,),
         )
-        still = {row[0] for row in ready}
-        changed = frozenset(intent.seqs) - still
-        seqs = [seq for seq in intent.seqs if seq in still]
+        changed = frozenset(row[0] for row in others)
+        seqs = [seq for seq in intent.seqs if seq not in changed]
         if not seqs:
             return None, changed
         conn.execute(
@@ -200,17 +208,10 @@ class Clerk:
                 self._settle(conn, rows, to, reason[:500], at, sent=True)
 
     def _write_attempts(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
-        landed = [
-            (seq, what, partition, offset)
-            for what, rows in (("replayed", outcome.replayed), ("found", outcome.found))
-            for seq, partition, offset in rows
-        ] + [(seq, "unknown", None, None) for seq in outcome.unknown]
-        conn.execute(
-            'INSERT INTO attempt (seq, run_id, window_id, rev, sent_at, ended_at, outcome, partition, "offset")'
-            " SELECT r.seq, ?, ?, r.rev, ?, ?, j.value ->> 1, j.value ->> 2, j.value ->> 3"
-            " FROM json_each(?) j JOIN record r ON r.seq = j.value ->> 0",
-            (self.run_id, window_id, outcome.sent_at, at, json.dumps(landed)),
-        )
+        # What was settled a moment ago has its place in the record.
+        for what, rows in (("replayed", outcome.replayed), ("found", outcome.found)):
+            self._attempted(conn, window_id, [row[0] for row in rows], what, outcome.sent_at, at)
+        self._attempted(conn, window_id, outcome.unknown, "unknown", outcome.sent_at, at)
         refused = [
             (one.seq, what, one.code, one.name, storable(one.message)[:1000])
             for what, rows in (("failed", outcome.failed), ("returned", outcome.returned))
@@ -223,7 +224,18 @@ class Clerk:
             (self.run_id, window_id, outcome.sent_at, at, json.dumps(refused)),
         )
 
-    def _write_window(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
+    def _attempted(
+        self, conn: apsw.Connection, window_id: int, seqs: Sequence[int], what: str, sent_at: int, at: int
+    ) -> None:
+        if seqs:
+            conn.execute(
+                'INSERT INTO attempt (seq, run_id, window_id, rev, sent_at, ended_at, outcome, partition, "offset")'
+                " SELECT r.seq, ?, ?, r.rev, ?, ?, ?, r.delivered_partition, r.delivered_offset"
+                " FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value",
+                (self.run_id, window_id, sent_at, at, what, json.dumps(seqs)),
+            )
+
+    def _write_window(self, conn: apsw.Connection, window_id: int, outcome: Outcome, landed: str, at: int) -> None:
         counts = {
             "replayed": len(outcome.replayed),
             "found": len(outcome.found),
@@ -234,7 +246,7 @@ class Clerk:
             "absent": len(outcome.absent),
         }
         told = {name: count for name, count in counts.items() if count}
-        digest = _digest(outcome)
+        digest = _digest(outcome, landed)
         if outcome.unknown or outcome.pending:
             conn.execute(
                 "UPDATE replay_window SET orphaned_at = coalesce(orphaned_at, ?) WHERE id = ?", (at, window_id)
@@ -264,10 +276,9 @@ class Clerk:
         )
 
 
-def _digest(outcome: Outcome) -> bytes:
-    """SHA-256 over every record's outcome: what the audit row vouches for."""
-    plain = (
-        list(outcome.replayed),
+def _digest(outcome: Outcome, landed: str) -> bytes:
+    """SHA-256 over every record's outcome: what the audit row vouches for. `landed`: the replayed ones as JSON."""
+    others = (
         list(outcome.found),
         [(one.seq, one.code) for one in outcome.failed],
         [(one.seq, one.code) for one in outcome.returned],
@@ -275,7 +286,7 @@ def _digest(outcome: Outcome) -> bytes:
         list(outcome.unknown),
         list(outcome.absent),
     )
-    return hashlib.sha256(json.dumps(plain, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(f"{landed}\n{json.dumps(others)}".encode()).digest()
 
 
 def open_windows(conn: apsw.Connection) -> list[StoredWindow]:
