@@ -79,14 +79,16 @@ def set_limit(kafka: BrokerHandle, topic: str, limit: int) -> None:
 def test_the_rate_is_kept_within_ten_percent(
     kafka_topic: str, replay_store: Store, replay_on: Settings, rate: float, count: int
 ) -> None:
-    fill(replay_store, kafka_topic, count, keys=count)
-    _, report = replay(replay_store, replay_on, rate=rate, window=1000)
-    assert report.run.replayed == count
-    assert report.events_per_s <= 1.1 * rate
-    # A host that is too busy to send so fast at all cannot be asked to.
-    fill(replay_store, kafka_topic, count, keys=count, first=count)
-    _, unpaced = replay(replay_store, replay_on, rate=0.0, window=1000)
-    assert report.events_per_s >= 0.9 * min(rate, unpaced.events_per_s)
+    reached = []
+    for attempt in range(3):  # a host that is busy with other things for a moment cannot send so fast
+        fill(replay_store, kafka_topic, count, keys=count, first=attempt * count)
+        _, report = replay(replay_store, replay_on, rate=rate, window=1000)
+        assert report.run.replayed == count
+        assert report.events_per_s <= 1.1 * rate
+        reached.append(report.events_per_s)
+        if reached[-1] >= 0.9 * rate:
+            return
+    pytest.fail(f"{rate:g}/s was asked for; {reached} were reached")
 
 
 def test_only_the_offender_of_a_batch_fails_and_blocks_its_key(

@@ -10,6 +10,7 @@ from typing import Final
 _BURST_S: Final = 0.25
 _LAST: Final = 50
 _FIRST_WINDOW: Final = 64
+_FIRST_S: Final = 0.125
 _FAST_S: Final = 0.3
 _SLOW_S: Final = 1.0
 
@@ -50,7 +51,7 @@ class WindowSize:
     def __init__(self, most: int, rate: float) -> None:
         # At a given rate, two windows are never worth more than about two seconds.
         self._most = most if rate <= 0 else max(1, min(most, round(rate)))
-        self.size = min(self._most, _FIRST_WINDOW)
+        self.size = min(self._most, max(_FIRST_WINDOW, round(rate * _FIRST_S)))
 
     def took(self, seconds: float, records: int) -> None:
         """A window of so many records was closed after so long."""
