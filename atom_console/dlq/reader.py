@@ -179,21 +179,23 @@ class Reader:
             conn.close(True)
             with self._lock:
                 self._open.remove(conn)
-        conn = self._connect()
-        self._local.conn, self._local.stamp = conn, stamp
+        conn, made = self._connect()
+        # A file that its writer has not finished yet is looked at again at the next read.
+        self._local.conn, self._local.stamp = conn, stamp if made else None
         with self._lock:
             self._open.append(conn)
         return conn
 
-    def _connect(self) -> apsw.Connection:
+    def _connect(self) -> tuple[apsw.Connection, bool]:
+        """A connection, and whether it is to the store: one that is not made yet reads as empty."""
         if _file_stamp(self._place.database) is not None:
             conn = database.open_reader(self._place.database)
             if database.version(conn) > 0:
-                return conn
+                return conn, True
             conn.close(True)
         conn = apsw.Connection(":memory:")
         database.migrate(conn)
-        return conn
+        return conn, False
 
 
 def _rows(conn: apsw.Connection, seqs: list[int]) -> tuple[RecordRow, ...]:

@@ -476,3 +476,42 @@ def test_odd_text_is_stored(dlq_store: Store) -> None:
     row = reader.page().records[0]
     reader.close()
     assert row.topic == "t\\udcff"
+
+
+def test_a_reader_that_came_while_the_store_was_being_made_sees_what_comes(dlq_dir: Path) -> None:
+    place = Place(dlq_dir)
+    dlq_dir.mkdir(parents=True, exist_ok=True)
+    place.create_database()
+    half = apsw.Connection(str(place.database))
+    half.execute("PRAGMA journal_mode = WAL")
+    half.close()
+    assert place.database.stat().st_size > 0
+    reader = Reader(dlq_dir)
+    assert reader.stats().depth == 0
+    with Store.open(dlq_dir, component="test") as store:
+        store.capture(dlq_failure(1))
+        store.flush()
+        assert reader.stats().depth == 1
+    reader.close()
+
+
+def test_closing_a_reader_waits_for_the_reads_of_other_threads(dlq_store: Store) -> None:
+    _fill(dlq_store)
+    reader = dlq_store.reader()
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with reader._reading():
+            reading.set()
+            go_on.wait(10)
+
+    thread, closer = threading.Thread(target=read), threading.Thread(target=reader.close)
+    thread.start()
+    assert reading.wait(10)
+    closer.start()
+    closer.join(0.1)
+    assert closer.is_alive()
+    go_on.set()
+    closer.join(10)
+    thread.join(10)
+    assert not closer.is_alive()
