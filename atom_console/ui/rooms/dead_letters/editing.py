@@ -74,5 +74,5 @@ def _differences(edit: Edit) -> list[Line]:
     if left := len(edit.differences) - _SHOWN:
         rows += [line(f"  and {left:,} more fields")] if left > 0 else []
     if edit.new_id:
-        rows.append(line("  It may have arrived as it was: the new one gets an event id of its own."))
+        rows.append(line("  It may have arrived: the new one gets an event id of its own."))
     return rows
