@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Compiled modules are kept even where the environment forbids it: the tests start hundreds of interpreters.
+export PYTHONDONTWRITEBYTECODE =
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
