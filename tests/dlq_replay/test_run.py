@@ -350,6 +350,32 @@ def test_null_keys_and_headers_are_kept(
     assert [name for name, _ in message.headers()[3:]] == ["x-atom-replay-id", "x-atom-dlq-id"]
 
 
+def test_headers_that_an_ingest_left_on_purpose_are_sent(
+    kafka: BrokerHandle, kafka_topic: str, replay_store: Store, replay_on: Settings
+) -> None:
+    """`dlq ingest --keep-lookalikes`: what it kept is the producer's own, whatever it looks like."""
+    from atom_console.dlq.record import NewRecord, Origin
+    from atom_console.dlq.troubles import trouble
+
+    made = trouble(
+        origin=Origin.CONNECT, err_class="poison", err_name="DataException", message="no", stage="VALUE_CONVERTER",
+        component="sink", dest_topic=kafka_topic, cluster_id=None, dlq_topic="sink.dlq",
+    )  # fmt: skip
+    own = (("kafka_dlt-original-topic", b"mine"), ("original_offset", b"7"), ("a", None))
+    headers = (*own, ("x-atom-dlq-id", b"old"))
+    record = NewRecord(trouble=made, captured_at=1, key=b"k", value=b"v", headers=headers, maybe_persisted=False)
+    replay_store.insert([record])
+    reader = replay_store.reader()
+    (row,) = reader.page().records
+    reader.close()
+    triage(replay_store, "release", [(row.seq, row.version)], "repaired")
+    _, report = replay(replay_store, replay_on)
+    assert report.run.replayed == 1
+    (message,) = read_topic(kafka.bootstrap, kafka_topic)
+    assert message.headers()[:3] == list(own)
+    assert [name for name, _ in message.headers()[3:]] == ["x-atom-replay-id", "x-atom-dlq-id"]
+
+
 def _run(store: Store, run_id: str) -> Any:
     with reading(store.directory) as conn:
         return read_run(conn, run_id)

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from atom_console.dlq.adapters.strip import strip
+from atom_console.dlq.adapters.strip import OWN_PREFIX, strip
 from atom_console.dlq.headers import Headers, decode_headers
+from atom_console.dlq.record import Origin
 
 if TYPE_CHECKING:
     import apsw
@@ -24,7 +25,8 @@ ChainKey = tuple[str, int]
 
 _SELECT: Final = (
     "SELECT i.position, r.seq, r.id, c.dest_topic, r.key_hash, r.attempts, r.orig_timestamp, r.orig_partition,"
-    " coalesce(v.key, p.key), coalesce(v.value, p.value), coalesce(v.headers, p.headers), v.seq, v.key, v.value"
+    " coalesce(v.key, p.key), coalesce(v.value, p.value), coalesce(v.headers, p.headers), v.seq, v.key, v.value,"
+    " c.origin"
     " FROM run_item i CROSS JOIN record r ON r.seq = i.seq JOIN cohort c ON c.id = r.cohort"
     " JOIN payload p ON p.seq = r.seq"
     " LEFT JOIN revision v ON v.seq = r.seq AND v.rev = r.rev AND r.rev > 0"
@@ -116,7 +118,9 @@ class Loader:
         if edited is not None:  # a revision may make a key or value null
             key, value = row[12:14]
         options = self._options
-        sent = _kept(decode_headers(headers), edited=edited is not None) if headers else []
+        sent = (
+            _kept(decode_headers(headers), edited=edited is not None, local=row[14] == Origin.LOCAL) if headers else []
+        )
         sent.append((RUN_HEADER, _run_header(self._run_name, attempts + 1)))
         if stamp is not None:
             sent.append((TIME_HEADER, b"%d" % stamp))
@@ -128,12 +132,15 @@ class Loader:
         )  # fmt: skip
 
 
-def _kept(headers: Headers, *, edited: bool) -> list[tuple[str, bytes | None]]:
-    """What is sent of a record's headers; of ours only the one that an edit put there."""
-    spare = frozenset[int]()
-    if edited:
-        spare = frozenset(index for index, (name, _) in enumerate(headers) if name == EDITED_HEADER)
-    return list(strip(headers, spare=spare)[0])
+def _kept(headers: Headers, *, edited: bool, local: bool) -> list[tuple[str, bytes | None]]:
+    """What is sent of a record's headers; of ours only the one that an edit put there.
+
+    The frameworks' were taken off where a dead letter of others was read in: what is left looks like one and is not.
+    """
+    spare = {index for index, (name, _) in enumerate(headers) if edited and name == EDITED_HEADER}
+    if not local:
+        spare.update(index for index, (name, _) in enumerate(headers) if not name.startswith(OWN_PREFIX))
+    return list(strip(headers, spare=frozenset(spare))[0])
 
 
 @lru_cache(maxsize=64)
