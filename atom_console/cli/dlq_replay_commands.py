@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
     from atom_console.dlq.replay.run import RunReport
     from atom_console.dlq.replay.runs import Run, RunProgress
 
-_TICK_S = 0.2
 
 _OPTIONS = (
     click.option("--rate", type=click.FloatRange(0), metavar="N", help="Events a second; 0 = unpaced."),
@@ -216,7 +211,7 @@ def recover(cli: CliContext, wait_s: float, assume: str | None, reason: str | No
     if assume is not None and not (reason and reason.strip()):
         raise click.UsageError("--assume needs --reason: it goes into the audit")
     settings = _settings(cli)
-    with open_store(cli, "recover") as store, _interruptible() as (_stop, halt):
+    with open_store(cli, "recover") as store, signals.passed_on() as (_stop, halt):
         found = resolve(store, settings, wait_s=wait_s, take_over=take_over, stop=halt)
         assumed = 0
         if assume is not None and found.still_unknown:
@@ -301,7 +296,7 @@ def _run(cli: CliContext, run_id: str, *, yes: bool, confirm: int | None, take_o
         if not made.refusals:
             confirm = confirmed_count(made.count, f"send {made.count:,} events", made.confirm_count, yes, confirm)
         require_confirmed(made, settings, confirm)
-        with _interruptible() as (stop, halt):
+        with signals.passed_on() as (stop, halt):
             runner = Runner(store, settings, run.name, take_over=take_over, on_progress=_show_progress())
             report = runner.run(halt)
     if sys.stderr.isatty():
@@ -426,25 +421,3 @@ def _show_progress() -> Any:
         sys.stderr.flush()
 
     return show
-
-
-@contextmanager
-def _interruptible() -> Iterator[tuple[signals.Stop, Event]]:
-    """The first signal sets the event: what is in flight is waited for, and the run can be resumed."""
-    halt, over = Event(), Event()
-
-    def watch(stop: signals.Stop) -> None:
-        while not over.is_set():
-            if stop.requested:
-                halt.set()
-                return
-            time.sleep(_TICK_S)
-
-    with signals.held() as stop:
-        watcher = Thread(target=watch, args=(stop,), daemon=True, name="dlq-signals")
-        watcher.start()
-        try:
-            yield stop, halt
-        finally:
-            over.set()
-            watcher.join()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +21,6 @@ from atom_console.errors import PartialError, RefusedError
 if TYPE_CHECKING:
     from atom_console.dlq.adapters import Context
     from atom_console.dlq.ingest import TopicReport
-
-_TICK_S = 0.2
 
 
 @click.command(
@@ -201,22 +199,11 @@ def _print_ingest(cli: CliContext, reports: list[TopicReport]) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[tuple[signals.Stop, Event]]:
-    """A signal ends the work after what is in hand."""
-    halt, over = Event(), Event()
-    with signals.held() as stop:
-
-        def watch() -> None:
-            while not over.wait(_TICK_S):
-                if stop.requested:
-                    halt.set()
-
-        watcher = Thread(target=watch, name="dlq-watch", daemon=True)
-        watcher.start()
+    """A signal ends the work after what is in hand; the line of the progress goes with it."""
+    with signals.passed_on() as both:
         try:
-            yield stop, halt
+            yield both
         finally:
-            over.set()
-            watcher.join()
             if sys.stderr.isatty():
                 sys.stderr.write("\r\x1b[K")
 

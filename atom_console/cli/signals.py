@@ -6,9 +6,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Thread
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK_S = 0.05
 
 
 class Stopped(KeyboardInterrupt):
@@ -80,6 +82,30 @@ def held() -> Iterator[Stop]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def passed_on() -> Iterator[tuple[Stop, Event]]:
+    """`held`, with an event that is set soon after the signal, for work that runs elsewhere and looks at an event.
+
+    A thread does it: a handler that sets an event which its own thread is about to wait for would lock itself out.
+    """
+    halt, over = Event(), Event()
+    with held() as stop:
+
+        def watch() -> None:
+            while not over.wait(_LOOK_S):
+                if stop.requested:
+                    halt.set()
+                    return
+
+        watcher = Thread(target=watch, name="signals", daemon=True)
+        watcher.start()
+        try:
+            yield stop, halt
+        finally:
+            over.set()
+            watcher.join()
 
 
 def _raise(signum: int, _frame: FrameType | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from base64 import b64encode
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from atom_console.kafka.reading import TailRecord
-
-_LOOK_S = 0.1
 
 
 @click.command(
@@ -60,8 +57,7 @@ def tail(
 
     settings = cli.settings()
     place = parse_start(start)
-    halt = Event()
-    with signals.held() as stop:
+    with signals.passed_on() as (stop, halt):
         records = read(
             cli.kafka(),
             topic,
@@ -72,16 +68,8 @@ def tail(
             stop=halt,
             on_lost=lambda error: say(f"{error.what}; waiting for it to come back"),
         )
-        Thread(target=_pass_on, args=(stop, halt), name="tail-stop", daemon=True).start()
         _write(records, settings.clearance, decode)
-        halt.set()
     return stop.exit_code
-
-
-def _pass_on(stop: signals.Stop, halt: Event) -> None:
-    while not halt.wait(_LOOK_S):
-        if stop.requested:
-            halt.set()
 
 
 def _write(records: Iterator[TailRecord], clearance: int, decode: Literal["auto", "hex"]) -> None:
