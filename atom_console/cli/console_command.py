@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,24 @@ def console(cli: CliContext, mouse: bool | None, theme: str | None) -> int:
 def open_screen(cli: CliContext) -> int:
     """The screen on an engine of the invocation's settings; the exit code."""
     from atom_console.config import paths
+    from atom_console.engine.opening import OpeningEngine
+    from atom_console.engine.session import session_section
+
+    loaded = cli.loaded
+    engine = OpeningEngine(session_section(loaded), lambda: _started(loaded))
+    return open_on(engine, loaded, paths.log_file(loaded.settings), engine.open)
+
+
+def _started(loaded: Loaded) -> EngineLike:
     from atom_console.engine.engine import Engine
 
-    engine = Engine(cli.loaded)
+    engine = Engine(loaded)
     engine.start()
-    return open_on(engine, cli.loaded, paths.log_file(cli.settings()))
+    return engine
 
 
-def open_on(engine: EngineLike, loaded: Loaded, log_file: Path) -> int:
-    """The screen on a started engine; the exit code."""
+def open_on(engine: EngineLike, loaded: Loaded, log_file: Path, open_engine: Callable[[], object] | None = None) -> int:
+    """The screen on an engine that is started, or that `open_engine` starts; the exit code."""
     from atom_console.config import paths
     from atom_console.ui.options import options_from
     from atom_console.ui.terminal import run_console
@@ -60,4 +70,4 @@ def open_on(engine: EngineLike, loaded: Loaded, log_file: Path) -> int:
         config_dir=paths.config_dir(),
         environ=os.environ,
     )
-    return run_console(engine, options, log_file=log_file)
+    return run_console(engine, options, log_file=log_file, open_engine=open_engine)

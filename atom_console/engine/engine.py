@@ -38,6 +38,7 @@ from atom_console.engine.producer import Producer
 from atom_console.engine.protocol import DrainReport
 from atom_console.engine.rotation import KafkaIdentity
 from atom_console.engine.schema_shelf import SchemaShelf
+from atom_console.engine.session import session_section
 from atom_console.engine.snapshot import EngineSnapshot, ProducerSection
 from atom_console.engine.tls_advice import TlsAdvisor, explain_kafka
 from atom_console.engine.wire import WireMeter
@@ -70,7 +71,7 @@ class Engine:
         self._loaded, self._coach = loaded, coach
         identity = KafkaIdentity(loaded.settings)
         self._settings = identity.settings
-        self._session = sections.session_section(loaded)
+        self._session = session_section(loaded)
         self._produce = produce and not self._settings.read_only
         self._producer: Producer | None = None
         self._producer_fault: AtomError | None = None

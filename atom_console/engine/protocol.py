@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from atom_console.dlq.filters import Filter
-from atom_console.dlq.record import Group, Page, RecordDetail, RecordRow
-from atom_console.engine.commands import Command, Receipt
-from atom_console.engine.schema_shelf import SchemaShelf
-from atom_console.engine.snapshot import EngineSnapshot
+if TYPE_CHECKING:
+    from atom_console.dlq.filters import Filter
+    from atom_console.dlq.record import Group, Page, RecordDetail, RecordRow
+    from atom_console.engine.commands import Command, Receipt
+    from atom_console.engine.schema_shelf import SchemaShelf
+    from atom_console.engine.snapshot import EngineSnapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,6 @@ from atom_console.engine.snapshot import (
     ProducerSection,
     ReplaySection,
     Series,
-    SessionSection,
-    SettingRow,
     StoreState,
 )
 from atom_console.engine.tls_advice import Advice
@@ -53,25 +51,6 @@ _HEALTH_STATES: dict[HealthState, StoreState] = {
     HealthState.SPILLING: "locked",
     HealthState.FAILED: "locked",
 }
-
-
-def session_section(loaded: Loaded) -> SessionSection:
-    """Whose console it is; settings with their origins, secrets hidden."""
-    from atom_console.config import dotted
-
-    settings = loaded.settings
-    return SessionSection(
-        profile=settings.profile,
-        word=settings.word,
-        colour=settings.colour,
-        read_only=settings.read_only,
-        confirm=settings.confirm,
-        clearance=settings.clearance,
-        allow_edit=settings.allow_edit or settings.dlq.allow_edit,
-        settings=tuple(
-            SettingRow(key, str(value), str(loaded.origins.get(key, "default"))) for key, value in dotted(settings)
-        ),
-    )
 
 
 def producer_section(

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState, TransferView
-
 if TYPE_CHECKING:
     from atom_console.dlq.replay.runs import RunProgress
+    from atom_console.engine.flight_view import FlightRow, KeepAlive, PlanSchema, ServerState, TransferView
 
 Alarm = Literal["", "soon", "critical", "over"]
 ConnectionState = Literal["connecting", "connected", "disconnected"]

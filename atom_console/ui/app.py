@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from atom_console.engine.commands import PublishEvent, Refresh
 from atom_console.ui import chrome
 from atom_console.ui.commands import BY_ID
-from atom_console.ui.dialogs.confirm import Question
-from atom_console.ui.dialogs.event_form import EventForm, Wanted
-from atom_console.ui.dialogs.lists import ListDialog, help_dialog, settings_dialog, theme_dialog
 from atom_console.ui.frame import FrameApp
 from atom_console.ui.options import REFRESH_FLOOR_S
-from atom_console.ui.palette import palette
-from atom_console.ui.rows import Row
 
 if TYPE_CHECKING:
+    from atom_console.ui.dialogs.event_form import Wanted
     from atom_console.ui.rooms.schemas.room import SchemasRoom
+    from atom_console.ui.rows import Row
 
 INTERRUPTED = 130
 
@@ -40,6 +36,8 @@ class ConsoleApp(FrameApp):
 
     def command_app_refresh(self, _: str) -> None:
         """Now."""
+        from atom_console.engine.commands import Refresh
+
         self.submit(Refresh(), "refresh")
 
     def command_app_rate(self, argument: str) -> None:
@@ -56,6 +54,8 @@ class ConsoleApp(FrameApp):
 
     def command_app_help(self, _: str) -> None:
         """Prose of the room and its keys; `enter` does the row's command."""
+        from atom_console.ui.dialogs.lists import help_dialog
+
         scopes = self.room.scopes
 
         def chosen(row: Row | None) -> None:
@@ -66,10 +66,14 @@ class ConsoleApp(FrameApp):
 
     def command_app_palette(self, _: str) -> None:
         """All commands by words."""
+        from atom_console.ui.palette import palette
+
         self.push_screen(palette())
 
     def command_app_settings(self, _: str) -> None:
         """Values and origins."""
+        from atom_console.ui.dialogs.lists import settings_dialog
+
         self.push_screen(settings_dialog(self.latest.session.settings))
 
     def command_app_theme(self, argument: str) -> None:
@@ -83,6 +87,8 @@ class ConsoleApp(FrameApp):
             self._pick_theme()
 
     def _pick_theme(self) -> None:
+        from atom_console.ui.dialogs.lists import theme_dialog
+
         before = self.theme
 
         def preview(name: str) -> None:
@@ -93,8 +99,7 @@ class ConsoleApp(FrameApp):
             if row is not None:
                 self.say(f"Changed the theme to {row.key}.", next_step="keep it with ATOM_UI_THEME or [ui] theme")
 
-        picker: ListDialog = theme_dialog(self._themes, before, preview)
-        self.push_screen(picker, chosen)
+        self.push_screen(theme_dialog(self._themes, before, preview), chosen)
 
     def command_app_suspend(self, _: str) -> None:
         """Only while nothing is in flight: a stopped process sends nothing and answers no broker."""
@@ -159,11 +164,16 @@ class ConsoleApp(FrameApp):
 
     def open_event_form(self) -> None:
         """Form, then question, then send."""
+        from atom_console.ui.dialogs.event_form import EventForm
+
         self.push_screen(EventForm(self.latest.taken_at_ms * 1_000_000), self._event_wanted)
 
     def _event_wanted(self, wanted: Wanted | None) -> None:
         if wanted is None:
             return
+        from atom_console.engine.commands import PublishEvent
+        from atom_console.ui.dialogs.confirm import Question
+
         session, cluster = self.latest.session, self.latest.cluster
         where = f"{session.word} · {cluster.name or 'cluster ?'} · topic {wanted.topic or 'of the profile'}"
         question = Question("Send", 1, "events", where, typed=session.confirm == "typed")

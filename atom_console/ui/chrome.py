@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from atom_console.engine.commands import Receipt
 from atom_console.engine.snapshot import CertificateSection, ClusterSection, EngineSnapshot
 from atom_console.ui.commands import CommandSpec, keys_of, shown_key
 from atom_console.ui.drawing import (
@@ -22,6 +22,9 @@ from atom_console.ui.drawing import (
     line,
     plain,
 )
+
+if TYPE_CHECKING:
+    from atom_console.engine.commands import Receipt
 
 STALE_AFTER_S = 2.0
 """Live numbers older than this are marked with their age."""

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -22,28 +22,28 @@ from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
 from textual.timer import Timer
 
-from atom_console.engine.commands import ChangeState, Command, ControlReplay, ExportRecords, Receipt
-from atom_console.engine.protocol import EngineLike
-from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError, RefusedError
 from atom_console.safe_text import safe_text
 from atom_console.ui import chrome
 from atom_console.ui.command_line import CommandLine, resolve
 from atom_console.ui.commands import BY_ID, CommandSpec, Scope, bindings, clashes, in_scopes
-from atom_console.ui.dialogs.confirm import Confirm, Question
 from atom_console.ui.inputs import TextField
 from atom_console.ui.keymap import read_keymap
 from atom_console.ui.loader import Loader
 from atom_console.ui.options import UiOptions
 from atom_console.ui.painting import Lines, TerminalFilter
-from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
 from atom_console.ui.rooms.overview import OverviewRoom
 from atom_console.ui.rooms.room import Room
-from atom_console.ui.table import VirtualTable
 from atom_console.ui.themes import bundled_dir, load_themes
 
+if TYPE_CHECKING:
+    from atom_console.engine.commands import Command, Receipt
+    from atom_console.engine.protocol import EngineLike
+    from atom_console.engine.snapshot import EngineSnapshot
+    from atom_console.ui.dialogs.confirm import Question
+    from atom_console.ui.table import VirtualTable
+
 _LOG = logging.getLogger(__name__)
-_ROOM_TYPES: dict[str, type[Room]] = {room.ROOM: room for room in (OverviewRoom, DeadLettersRoom)}
 _ROOM_OF_SCOPE: dict[Scope, str] = {
     "overview": "overview",
     "groups": "dead-letters",
@@ -92,7 +92,12 @@ class FrameApp(App[int]):
         Binding("ctrl+c", "interrupt", "Leave", show=False, priority=True),
     ]
 
-    def __init__(self, engine: EngineLike, options: UiOptions) -> None:
+    def __init__(
+        self, engine: EngineLike, options: UiOptions, behind_first_frame: Callable[[], None] | None = None
+    ) -> None:
+        """`behind_first_frame` is called in a thread once the first frame is drawn; what it raises ends the screen."""
+        self._behind_first_frame = behind_first_frame
+        self.refusal: Exception | None = None
         self._wall = TerminalFilter(ascii_terminal=options.ascii_terminal)
         self._colourless = NoColor()
         self.latest: EngineSnapshot = engine.snapshot()
@@ -176,6 +181,23 @@ class FrameApp(App[int]):
         self._pace(self.refresh_s)
         if self._leave is not None:
             self.exit(self._leave)
+        else:
+            self.call_later(self.call_after_refresh, self._go_on_behind)
+
+    def _go_on_behind(self) -> None:
+        def finished(_value: Any, _error: AtomError | None) -> None:
+            self.call_later(self.tick)
+
+        self.jobs.submit(self, self._behind, finished)
+
+    def _behind(self) -> None:
+        if self._behind_first_frame is None:
+            return
+        try:
+            self._behind_first_frame()
+        except Exception as error:  # noqa: BLE001 (told by whoever runs the screen)
+            self.refusal = error
+            self.leave(1)
 
     def leave(self, code: int) -> None:
         """End soon with this exit code; for signals and other threads."""
@@ -358,6 +380,8 @@ class FrameApp(App[int]):
         self._loader_of(command).submit(object(), lambda: self.engine.submit(command), finished)
 
     def _loader_of(self, command: Command) -> Loader:
+        from atom_console.engine.commands import ChangeState, ControlReplay, ExportRecords
+
         if isinstance(command, ControlReplay):
             return self.controls
         return self.long if isinstance(command, ChangeState | ExportRecords) else self.jobs
@@ -368,6 +392,7 @@ class FrameApp(App[int]):
 
     def ask(self, question: Question, then: Callable[[], None]) -> None:
         """Do it only after the operator agreed."""
+        from atom_console.ui.dialogs.confirm import Confirm
 
         def answered(agreed: bool | None) -> None:
             if agreed:
@@ -379,6 +404,8 @@ class FrameApp(App[int]):
 
     def say(self, text: str, *, ok: bool = True, next_step: str | None = None) -> None:
         """The receipt line, until the next one."""
+        from atom_console.engine.commands import Receipt
+
         self._receipt = Receipt(text, self.latest.taken_at_ms, ok, next_step)
         self.refresh_chrome()
 
@@ -439,7 +466,11 @@ class FrameApp(App[int]):
 
 
 def _room_type(name: str) -> type[Room]:
-    """A room's class; these bring their libraries, and most sessions never enter them."""
+    """A room's class; these bring their libraries, and the first frame needs none of them."""
+    if name == "dead-letters":
+        from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
+
+        return DeadLettersRoom
     if name == "flight":
         from atom_console.ui.rooms.flight.room import FlightRoom
 
@@ -452,7 +483,7 @@ def _room_type(name: str) -> type[Room]:
         from atom_console.ui.rooms.certificates.room import CertificatesRoom
 
         return CertificatesRoom
-    return _ROOM_TYPES[name]
+    return OverviewRoom
 
 
 def _profile_colours(colour: str, ansi: bool) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import select
@@ -14,7 +15,7 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 GRACE_S = 2.0
 """How long the screen may take to close after a signal; a stalled link can hold it for ever."""
 _SWITCH_S = 0.0005
+_SOON_NEEDED = ("rooms.dead_letters.room", "dialogs.confirm", "dialogs.event_form", "dialogs.lists", "palette")
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _RESTORE = (
     b"\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1003l\x1b[?1006l\x1b[?1000l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m"
@@ -193,12 +195,20 @@ def exit_code(code: int, report: DrainReport) -> int:
     return code if report.saved else 1
 
 
-def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain_s: float = 10.0) -> int:
-    """Open the console on a started engine, and afterwards drain and stop it.
+def run_console(
+    engine: EngineLike,
+    options: UiOptions,
+    *,
+    log_file: Path,
+    drain_s: float = 10.0,
+    open_engine: Callable[[], object] | None = None,
+) -> int:
+    """Open the console on an engine, and afterwards drain and stop it.
 
     Args:
         log_file: takes what native libraries write to the terminal, and our own faults.
         drain_s: the most seconds that the drain may take.
+        open_engine: starts the engine, in a thread, once the first frame is drawn; None where it is started.
 
     Returns:
         0 after `quit`; 130, 143 or 129 after ctrl+c, SIGTERM, SIGHUP or a closed terminal; 1 after a fault of ours, or
@@ -206,13 +216,14 @@ def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain
 
     Raises:
         NoTerminalError: nothing was started.
+        Exception: that of `open_engine`; the screen is closed by then.
     """
     require_terminal(os.environ)
     prepare_environment(os.environ)
     from atom_console.ui.app import ConsoleApp
 
-    app = ConsoleApp(engine, options)
-    _favour_the_screen()
+    app = ConsoleApp(engine, options, lambda: _open_behind(open_engine))
+    sys.setswitchinterval(_SWITCH_S)
     ending = Ending(app, engine, drain_s)
     with ending.watching():
         with guarded(log_file):
@@ -224,8 +235,19 @@ def run_console(engine: EngineLike, options: UiOptions, *, log_file: Path, drain
             _tell(f"{in_flight:,} events are in flight: waiting for them, {drain_s:g} s at most.")
         report = engine.drain(drain_s)
         engine.stop()
+    if app.refusal is not None:
+        raise app.refusal
     _tell(report.text)
     return exit_code(1 if fault else ending.code or asked or 0, report)
+
+
+def _open_behind(open_engine: Callable[[], object] | None) -> None:
+    """What the first frame did not wait for: the engine, and what the keys of the overview open."""
+    if open_engine is not None:
+        open_engine()
+    for name in _SOON_NEEDED:
+        importlib.import_module(f"atom_console.ui.{name}")
+    _favour_the_screen()
 
 
 def _favour_the_screen() -> None:

@@ -212,3 +212,11 @@ def test_stopped_before_the_screen_is_there(home: Path) -> None:
         os.kill(session.process.pid, signal.SIGTERM)
         assert session.end(20) == 143
         session.wait(lambda: b"?1049h" not in session.raw or session.restored, "the terminal as it was")
+
+
+def test_an_engine_that_cannot_start_is_refused_with_the_terminal_as_it_was(home: Path) -> None:
+    with console(home, ATOM_KAFKA_CERTIFICATE="nobody") as session:
+        assert session.end(20) == 2
+        assert_restored(session)
+        assert b"nobody" in session.raw
+        assert b"Traceback" not in session.raw

@@ -7,17 +7,20 @@ import threading
 from pathlib import Path
 
 import pytest
-from frames import console, frame
+from frames import console, frame, settle
 from letters import SECRET
 from scripted import NOW_MS, ScriptedEngine, disconnected, flowing
 
 from atom_console.dlq.reader import Reader
 from atom_console.engine.commands import ExportRecords, PaceWorkload, PublishEvent, Receipt, Refresh, StartWorkload
+from atom_console.engine.opening import OpeningEngine
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import RefusedError, UnreachableError
 from atom_console.events import EventType, decode, encode_mapping
+from atom_console.ui.app import ConsoleApp
 from atom_console.ui.dialogs.confirm import Question, number_typed
 from atom_console.ui.dialogs.event_form import read_form
+from atom_console.ui.options import UiOptions
 from atom_console.ui.rooms.dead_letters.room import DeadLettersRoom
 from atom_console.ui.rooms.overview import OverviewRoom
 
@@ -332,3 +335,45 @@ async def test_help_does_what_its_row_says(engine: ScriptedEngine) -> None:
     async with console(engine) as (app, press):
         await press("question_mark", "G", "enter")
         assert app.return_value == 0  # the last row of the help is quit
+
+
+async def test_the_first_frame_waits_for_no_engine() -> None:
+    go = threading.Event()
+
+    def start() -> ScriptedEngine:
+        assert go.wait(10)
+        return ScriptedEngine(flowing())
+
+    engine = OpeningEngine(flowing().session, start)
+    app = ConsoleApp(engine, UiOptions(refresh_s=0), engine.open)
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(8):
+            await pilot.pause()
+        early = frame(app)
+        go.set()
+        await settle(pilot)
+        late = frame(app)
+    assert "PROD" in early
+    for unknown in (
+        "cluster ?",
+        "connecting",
+        "NOT KNOWN",
+        "DEAD LETTERS ? not read yet",
+        "LAST ERRORS ? not known yet",
+    ):
+        assert unknown in early
+    assert "connected · 3 brokers" in late
+
+
+async def test_an_engine_that_cannot_start_ends_the_screen() -> None:
+    refusal = RefusedError("no such certificate")
+
+    def refuse() -> None:
+        raise refusal
+
+    app = ConsoleApp(ScriptedEngine(flowing()), UiOptions(refresh_s=0), refuse)
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        await pilot.pause()
+    assert app.refusal is refusal
+    assert app.return_value == 1

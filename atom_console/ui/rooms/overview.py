@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from atom_console.engine.commands import PaceWorkload, StartWorkload
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.ui.commands import Scope, bindings
 from atom_console.ui.painting import Lines
@@ -66,6 +65,8 @@ class OverviewRoom(Room, can_focus=True):
         if not argument:
             self._host.ask_command("workload ")
             return
+        from atom_console.engine.commands import StartWorkload
+
         path, _, last = argument.rpartition(" ")
         try:
             rate = float(last)
@@ -77,10 +78,14 @@ class OverviewRoom(Room, can_focus=True):
 
     def command_overview_pause(self, _: str) -> None:
         """Pause it, or go on."""
+        from atom_console.engine.commands import PaceWorkload
+
         paused = self._snapshot is not None and self._snapshot.workload.state == "paused"
         action = PaceWorkload(action="resume" if paused else "pause")
         self._host.submit(action, f"{action.action} the workload")
 
     def command_overview_stop(self, _: str) -> None:
         """Stop it."""
+        from atom_console.engine.commands import PaceWorkload
+
         self._host.submit(PaceWorkload(action="stop"), "stop the workload")

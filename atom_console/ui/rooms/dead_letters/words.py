@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from atom_console.dlq.record import Group
+from typing import TYPE_CHECKING
+
 from atom_console.engine.snapshot import DeadLetterSection
 from atom_console.ui.drawing import Line, Role, Span, duration, foreign, line, size
+
+if TYPE_CHECKING:
+    from atom_console.dlq.record import Group
 
 ROLES: dict[str, Role] = {
     "captured": "info",
