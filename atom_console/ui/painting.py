@@ -19,17 +19,16 @@ from atom_console.ui.drawing import ROLES, Line, Role, ascii_only, cut_line
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
 
 
-def role_style(widget: Widget, role: Role) -> Style:
-    """The theme's style of a role, on the widget's own background."""
-    if not role:
-        return widget.rich_style
-    return widget.rich_style + widget.get_component_rich_style(f"role--{role}", partial=True)
+def _role_style(widget: Widget, role: Role, own: Style) -> Style:
+    """The theme's style of a role, over the widget's own."""
+    return own + widget.get_component_rich_style(f"role--{role}", partial=True) if role else own
 
 
 def paint(widget: Widget, spans: Line, width: int) -> Strip:
     """One screen line of exactly `width` cells."""
-    segments = [Segment(safe_text(span.text), role_style(widget, span.role)) for span in spans if span.text]
-    return Strip(segments).adjust_cell_length(width, widget.rich_style)
+    own = widget.rich_style  # worked out from all ancestors each time that it is asked for
+    segments = [Segment(safe_text(span.text), _role_style(widget, span.role, own)) for span in spans if span.text]
+    return Strip(segments).adjust_cell_length(width, own)
 
 
 class TerminalFilter(LineFilter):
