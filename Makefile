@@ -18,6 +18,7 @@ $(RUNTIME): requirements/runtime.txt requirements/build.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q atom_console
 	@touch $@
 
 $(DEV): $(RUNTIME) requirements/dev.txt
@@ -47,6 +48,7 @@ format: $(DEV) ## fix what ruff can fix
 	@$(BIN)/ruff format .
 
 bench: $(DEV) ## every budget, measured beside its baseline in one run
+	@$(BIN)/python -m compileall -q atom_console
 	@$(BIN)/atom-console bench
 
 lock: $(DEV) ## resolve requirements/*.txt again (hashed, naming no index)
