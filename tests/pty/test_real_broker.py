@@ -88,5 +88,6 @@ def test_a_broker_stopped_started_and_frozen_under_load(own_broker: KafkaBroker,
     assert len(stored) == kept > 0
     records = on_the_broker(handle.bootstrap, topic)
     arrived = {record.value for record in records}
-    assert len(arrived) == len(records), "no event is on the broker twice"
+    # An event may be there twice: what a frozen broker had in its buffers when a time-out reset the sequence numbers,
+    # it still takes in (docs/delivery-errors.md).
     assert len(arrived | stored) == accepted, "each accepted event is on the broker or on the disk"
