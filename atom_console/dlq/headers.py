@@ -38,6 +38,21 @@ def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
     return b"".join(out)
 
 
+def encode_all(many: Sequence[Headers]) -> list[bytes]:
+    """`encode_headers` of many. Mostly they differ in a few headers only: one that all have alike is encoded once."""
+    if len(set(map(len, many))) != 1:
+        return list(map(encode_headers, many))
+    parts: list[list[bytes]] = []
+    alike = b""
+    for column in zip(*many, strict=True):
+        if column.count(column[0]) == len(column):
+            alike += encode_headers(column[:1])
+        else:
+            parts += ([alike] * len(many), list(map(encode_headers, zip(column, strict=True))))
+            alike = b""
+    return list(map(b"".join, zip(*parts, [alike] * len(many), strict=True)))
+
+
 @lru_cache(maxsize=8192)
 def _prefix(name: str, size: int) -> bytes:
     """All that stands before a short value, or in place of a null one."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from atom_console.dlq.columns import Columns
 from atom_console.dlq.ids import id_bytes
-from atom_console.dlq.insert import Cohorts, Prepared, insert_provenance, insert_records
+from atom_console.dlq.insert import Cohorts, Prepared, insert_records
+from atom_console.dlq.provenance import Places, source_number
 from atom_console.dlq.record import Provenance
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ class Batch:
         spans: partition → (first offset, the offset to go on from); may name partitions without a record.
     """
 
-    __slots__ = ("places", "prepared", "records", "spans")
+    __slots__ = ("prepared", "records", "spans")
 
     def __init__(self, records: list[NewRecord], spans: Mapping[int, tuple[int, int]]) -> None:
         self.records, self.spans = records, spans
-        self.places = [record.provenance or Provenance() for record in records]
-        self.prepared: Prepared | None = None
+        self.prepared: tuple[Prepared, Places] | None = None
         if records and not any(record.id for record in records):
-            self.prepared = Prepared(Columns.of(records), _now_ms())
+            places = Places([record.provenance or Provenance() for record in records])
+            self.prepared = (Prepared(Columns.of(records), _now_ms()), places)
 
 
 class Ledger:
@@ -93,8 +94,9 @@ class Ledger:
             source = self._source_id(conn)
             reason = f"read from {self._source[1]}"
             if batch.prepared is not None and self._unseen(conn, source, batch.spans):
-                added = batch.prepared.write(conn, self._cohorts, action="ingest", reason=reason)
-                insert_provenance(conn, added, source, batch.places)
+                prepared, places = batch.prepared
+                added = prepared.write(conn, self._cohorts, action="ingest", reason=reason)
+                places.write(conn, added, [source] * len(added))
             else:
                 added = insert_records(
                     conn, batch.records, self._cohorts, now_ms=_now_ms(), action="ingest", reason=reason
@@ -151,8 +153,7 @@ class Ledger:
         conn.execute("DELETE FROM ingest_position WHERE source = ?", (source,))
 
     def _source_id(self, conn: apsw.Connection) -> int:
-        conn.execute("INSERT OR IGNORE INTO dlq_source (cluster_id, topic) VALUES (?, ?)", self._source)
-        return int(conn.execute("SELECT id FROM dlq_source WHERE cluster_id = ? AND topic = ?", self._source).get)
+        return source_number(conn, *self._source)
 
 
 def _now_ms() -> int:

@@ -1,9 +1,7 @@
 """The one way into the tables `record` and `payload`: a batch, with its cohorts, counters and audit row.
 
 The caller holds the transaction. Counters are added up here and written once a batch, because a trigger a row costs a
-third of the capture rate; later changes of a record are counted by triggers (see `ddl.py`). Rows go in as few
-statements of many rows: each statement gives up the interpreter lock once, and a busy producer thread may keep it for
-5 ms each time.
+third of the capture rate; later changes of a record are counted by triggers (see `ddl.py`).
 """
 
 from __future__ import annotations
@@ -12,16 +10,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from atom_console.dlq import audit
 from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import VERSION
-from atom_console.dlq.headers import encode_headers, payload_digests
+from atom_console.dlq.headers import encode_all, payload_digests
 from atom_console.dlq.ids import key_hash, uuid7
-from atom_console.dlq.record import NewRecord, Provenance, Trouble
-from atom_console.dlq.stacks import stored_stack
+from atom_console.dlq.provenance import Places, source_number
+from atom_console.dlq.record import NewRecord, Trouble
+from atom_console.dlq.rows import by_row, insert_rows
 from atom_console.dlq.states import first_state
 from atom_console.dlq.text import storable, storable_or_none
 
@@ -33,9 +31,6 @@ _RECORD: Final = (
     " key_hash, event_id, event_type, event_ts, orig_partition, orig_timestamp"
 )
 _PAYLOAD: Final = "seq, key, value, headers, sha256, err_message"
-_PROVENANCE: Final = (
-    'seq, source, partition, "offset", timestamp, headers, orig_offset, ts_type, err_stack, warnings, parent_id, loops'
-)
 _COHORT: Final = (
     "INSERT INTO cohort (ident, fingerprint, fp_version, label, origin, err_class, err_code, err_name, stage,"
     " cluster_id, dest_topic, dlq_topic, tenant_id, first_seen, last_seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -49,12 +44,6 @@ _ARRIVAL: Final = (
     " first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq)"
 )
 _CACHED_COHORTS: Final = 50_000
-_CHUNKS: Final = (
-    250,
-    25,
-    5,
-    1,
-)  # apsw keeps no prepared statement longer than 16 KiB: 500 rows would be compiled each time
 
 CohortKey = tuple[Trouble, str | None]
 
@@ -122,14 +111,14 @@ class Prepared:
         c, count = columns, self.count
         _name_all(c.ids)
         states = [state or first_state(t.err_class) for state, t in zip(c.states, c.troubles, strict=True)]
-        headers = list(map(encode_headers, c.headers))
+        headers = encode_all(c.headers)
         shas = payload_digests(c.keys, c.values, headers)
         sizes = [
             (len(key) if key else 0) + (len(value) if value else 0) + len(blob)
             for key, value, blob in zip(c.keys, c.values, headers, strict=True)
         ]
         self._sums, self._owners = _sums_of(c, states, sizes)
-        self._rows = _by_row(
+        self._rows = by_row(
             [None] * count,
             c.ids,
             [None] * count,
@@ -148,7 +137,7 @@ class Prepared:
             c.orig_partitions,
             c.orig_timestamps,
         )
-        self._payloads = _by_row([None] * count, c.keys, c.values, headers, shas, [t.message for t in c.troubles])
+        self._payloads = by_row([None] * count, c.keys, c.values, headers, shas, [t.message for t in c.troubles])
         self._seal = hashlib.sha256(b"".join((*c.ids, *shas))).digest()
 
     def write(self, conn: apsw.Connection, cohorts: Cohorts, *, action: str, reason: str) -> range:
@@ -161,8 +150,8 @@ class Prepared:
         self._rows[0::17] = seqs
         self._rows[2::17] = [s.number for s in self._owners]
         self._payloads[0::6] = seqs
-        _insert(conn, "record", _RECORD, 17, self._rows)
-        _insert(conn, "payload", _PAYLOAD, 6, self._payloads)
+        insert_rows(conn, "record", _RECORD, 17, self._rows)
+        insert_rows(conn, "payload", _PAYLOAD, 6, self._payloads)
         conn.executemany(_TALLY, ((s.number, s.state, s.count, s.size) for s in sums))
         conn.executemany(
             _ARRIVAL, ((s.minute, s.cohort[0].fingerprint, s.count, first + s.first, first + s.last) for s in sums)
@@ -211,15 +200,6 @@ def _sums_of(c: Columns, states: list[str], sizes: list[int]) -> tuple[list[_Sum
     return list(sums.values()), owners
 
 
-def _by_row(*columns: list[Any]) -> list[Any]:
-    """Columns → the values of all rows in one flat list."""
-    width = len(columns)
-    flat: list[Any] = [None] * (width * len(columns[0]))
-    for index, column in enumerate(columns):
-        flat[index::width] = column
-    return flat
-
-
 def insert_records(
     conn: apsw.Connection,
     records: Sequence[NewRecord],
@@ -242,11 +222,23 @@ def insert_records(
         return range(0)
     columns = Columns.of(fresh)
     seqs = Prepared(columns, now_ms).write(conn, cohorts, action=action, reason=reason)
-    for seq, record, new in zip(seqs, fresh, columns.ids, strict=True):
+    for record, new in zip(fresh, columns.ids, strict=True):
         record.id = new
-        if record.provenance is not None:
-            _insert_provenance(conn, seq, record.trouble, record.provenance)
+    _insert_places(conn, seqs, fresh)
     return seqs
+
+
+def _insert_places(conn: apsw.Connection, seqs: range, records: Sequence[NewRecord]) -> None:
+    found = [(seq, r.trouble, r.provenance) for seq, r in zip(seqs, records, strict=True) if r.provenance is not None]
+    topics = {
+        (t.cluster_id or "", t.dlq_topic) for _, t, p in found if t.dlq_topic is not None and p.offset is not None
+    }
+    numbers = {topic: source_number(conn, *topic) for topic in sorted(topics)}
+    sources = [
+        None if t.dlq_topic is None or p.offset is None else numbers[t.cluster_id or "", t.dlq_topic]
+        for _, t, p in found
+    ]
+    Places([p for _, _, p in found]).write(conn, [seq for seq, _, _ in found], sources)
 
 
 def reserve_journal_ids(conn: apsw.Connection, count: int) -> int:
@@ -271,50 +263,6 @@ def _find_or_add(conn: apsw.Connection, trouble: Trouble, tenant: str | None, at
         conn.execute(_COHORT, (ident, t.fingerprint, VERSION, t.label, *shared[1:], at, at))
         found = conn.last_insert_rowid()
     return int(found)
-
-
-def _insert(conn: apsw.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
-    """Rows given as one flat list, in the largest statements that fit."""
-    at, left = 0, len(values) // width
-    for size in _CHUNKS:
-        statement = _statement(table, columns, width, size)
-        while left >= size:
-            end = at + size * width
-            conn.execute(statement, values[at:end])
-            at, left = end, left - size
-
-
-@lru_cache(maxsize=16)
-def _statement(table: str, columns: str, width: int, rows: int) -> str:
-    one = "(" + ",".join("?" * width) + ")"
-    return f"INSERT INTO {table} ({columns}) VALUES {','.join([one] * rows)}"  # noqa: S608 -- our own constants
-
-
-def _insert_provenance(conn: apsw.Connection, seq: int, trouble: Trouble, p: Provenance) -> None:
-    source = None
-    if trouble.dlq_topic is not None and p.offset is not None:
-        key = (trouble.cluster_id or "", trouble.dlq_topic)
-        conn.execute("INSERT OR IGNORE INTO dlq_source (cluster_id, topic) VALUES (?, ?)", key)
-        source = conn.execute("SELECT id FROM dlq_source WHERE cluster_id = ? AND topic = ?", key).get
-    _insert(conn, "provenance", _PROVENANCE, 12, list(_provenance_row(seq, source, p)))
-
-
-def insert_provenance(conn: apsw.Connection, seqs: range, source: int, places: Sequence[Provenance]) -> None:
-    """What only dead letters of others have, of one DLQ topic, inside the caller's transaction."""
-    values: list[Any] = []
-    for seq, place in zip(seqs, places, strict=True):
-        values += _provenance_row(seq, source, place)
-    _insert(conn, "provenance", _PROVENANCE, 12, values)
-
-
-def _provenance_row(seq: int, source: int | None, p: Provenance) -> tuple[object, ...]:
-    headers = None if p.headers is None else encode_headers(p.headers)
-    stack = storable_or_none(stored_stack(p.err_stack, p.headers))
-    warnings = storable("\n".join(p.warnings)) or None if p.warnings else None
-    return (
-        seq, source, p.partition, p.offset, p.timestamp, headers, p.orig_offset, p.ts_type, stack, warnings,
-        p.parent_id, p.loops,
-    )  # fmt: skip
 
 
 def _without_known(conn: apsw.Connection, records: Sequence[NewRecord]) -> Sequence[NewRecord]:

@@ -84,7 +84,7 @@ class Provenance:
     """What only a dead letter read from a DLQ topic (or from a file) has. Times are Unix milliseconds.
 
     `partition`, `offset`: its place in the DLQ topic that the trouble names; None where it came from no topic.
-    `headers`: all headers of the dead letter, as they were there.
+    `headers`: all headers of the dead letter, as they were there. `stack_said`: they are known to hold `err_stack`.
     """
 
     partition: int | None = None
@@ -97,6 +97,7 @@ class Provenance:
     warnings: tuple[str, ...] = ()
     parent_id: str | None = None
     loops: int = 0
+    stack_said: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)

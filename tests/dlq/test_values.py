@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import fingerprint, label, normalised
-from atom_console.dlq.headers import HeadersError, decode_headers, encode_headers, payload_digest
+from atom_console.dlq.headers import HeadersError, decode_headers, encode_all, encode_headers, payload_digest
 from atom_console.dlq.ids import event_hash, id_bytes, id_text, key_hash, uuid7
 from atom_console.dlq.record import NewRecord
 from atom_console.dlq.stacks import read_stack, stored_stack
@@ -22,6 +22,13 @@ HEADERS = st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_siz
 @given(HEADERS)
 def test_headers_survive_exactly(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     assert decode_headers(encode_headers(headers)) == headers
+
+
+@given(st.lists(HEADERS, max_size=4), st.lists(st.none() | st.binary(max_size=70), max_size=5))
+def test_many_headers_are_encoded_as_each_alone(some, values) -> None:
+    alike = [(("a", b"same"), ("b", value), ("%", None), ("c", b"x" * 80), ("d", value)) for value in values]
+    for many in (some, alike, some + alike):
+        assert encode_all(many) == list(map(encode_headers, many))
 
 
 def test_headers_keep_order_duplicates_empty_and_null() -> None:

@@ -19,6 +19,7 @@ from atom_console.dlq.adapters.strip import stripped_indices
 from atom_console.dlq.headers import Headers
 from atom_console.dlq.normalise import event_columns
 from atom_console.dlq.record import NewRecord, Origin, PayloadKind, Provenance, Trouble
+from atom_console.dlq.stacks import stored_stack
 
 _MOST_SHAPES: Final = 256
 _MOST_TEMPLATES: Final = 2_048
@@ -94,6 +95,7 @@ class _Template:
     state: str
     state_reason: str | None
     stack: str | None
+    said: bool
     ts_type: str | None
 
 
@@ -209,7 +211,10 @@ class Decoder:
                     template.trouble, now_ms, key, value, shape.kept(headers), False, tenant_id, event_id, event_type,
                     event_ts, partition, timestamp, _TOMBSTONE if value is None else _FULL, b"", template.state,
                     template.state_reason,
-                    Provenance(came_partition, at, came, headers, offset, template.ts_type, template.stack),
+                    Provenance(
+                        came_partition, at, came, headers, offset, template.ts_type, template.stack,
+                        stack_said=template.said,
+                    ),
                 )
             )  # fmt: skip
         return found
@@ -231,7 +236,10 @@ class Decoder:
             shape.templates.clear()
         p = record.provenance or Provenance()
         key = shape.fixed(tuple(value for _, value in letter.headers))
-        shape.templates[key] = _Template(record.trouble, record.state, record.state_reason, p.err_stack, p.ts_type)
+        said = stored_stack(p.err_stack, letter.headers) is None
+        shape.templates[key] = _Template(
+            record.trouble, record.state, record.state_reason, p.err_stack, said, p.ts_type
+        )
 
     def _shape(self, names: tuple[str, ...]) -> _Shape | None:
         """The shape, where one whole block of one framework says everything."""

@@ -1,0 +1,47 @@
+"""Many rows in few statements.
+
+Each statement gives up the interpreter lock once, and a busy thread may keep it for 5 ms each time.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import apsw
+
+_LONGEST: Final = 16_000  # apsw keeps no prepared statement longer than 16 KiB: it would be compiled each time
+_STEPS: Final = (100, 25, 5, 1)
+
+
+def by_row(*columns: list[Any]) -> list[Any]:
+    """Columns → the values of all rows in one flat list."""
+    width = len(columns)
+    flat: list[Any] = [None] * (width * len(columns[0]))
+    for index, column in enumerate(columns):
+        flat[index::width] = column
+    return flat
+
+
+def insert_rows(conn: apsw.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
+    """Rows given as one flat list, in the largest statements that fit."""
+    at, left = 0, len(values) // width
+    for size in (_most_rows(table, columns, width), *_STEPS):
+        statement = _statement(table, columns, width, size)
+        while left >= size:
+            end = at + size * width
+            conn.execute(statement, values[at:end])
+            at, left = end, left - size
+
+
+@lru_cache(maxsize=16)
+def _most_rows(table: str, columns: str, width: int) -> int:
+    one, two = (len(_statement(table, columns, width, rows)) for rows in (1, 2))
+    return (_LONGEST - one) // (two - one) // 100 * 100
+
+
+@lru_cache(maxsize=32)
+def _statement(table: str, columns: str, width: int, rows: int) -> str:
+    one = "(" + ",".join("?" * width) + ")"
+    return f"INSERT INTO {table} ({columns}) VALUES {','.join([one] * rows)}"  # noqa: S608 -- our own constants
