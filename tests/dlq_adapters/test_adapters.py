@@ -587,3 +587,13 @@ def test_the_captured_ones_by_templates() -> None:
     for letter in letters:
         (quick,) = decoder.records([letter], now_ms=1, improve=lambda _pairs: None, loops=lambda _letters: {})
         assert alike(quick) == alike(in_full(letter, NOTHING))
+
+
+def test_a_batch_is_what_its_letters_are_alone() -> None:
+    letters = [
+        real.letter._replace(offset=number) for number, real in enumerate([*real_letters(), *real_letters()[::-1]] * 20)
+    ]
+    found = Decoder(NOTHING, cluster_id="c").records(
+        letters, now_ms=1, improve=lambda _pairs: None, loops=lambda _letters: {}
+    )
+    assert list(map(alike, found)) == [alike(in_full(letter, NOTHING)) for letter in letters]

@@ -23,6 +23,7 @@ from atom_console.dlq.stacks import stored_stack
 
 _MOST_SHAPES: Final = 256
 _MOST_TEMPLATES: Final = 2_048
+_TEACHERS: Final = 16
 _REPLACED: Final = "\ufffd".encode()
 
 Pair = tuple[Letter, Reading]
@@ -159,23 +160,29 @@ class Decoder:
         improve: Callable[[list[Pair]], None],
         loops: Callable[[Sequence[Letter]], Mapping[str, int]],
     ) -> list[NewRecord]:
-        """The records of a batch, in order.
+        """The records of a batch, in order. The first few that fit no template teach those that the others mostly fit.
 
         Args:
             now_ms: Unix milliseconds.
             improve: fetches originals into the readings that ask for it.
             loops: finds how often the parents of letters had returned (see `to_records`).
         """
-        found = self._quick(letters, now_ms)
-        rest = [index for index, record in enumerate(found) if record is None]
-        if rest:
+        found: list[NewRecord | None] = [None] * len(letters)
+        for most in (_TEACHERS, len(letters)):
+            rest = _missing(found)
+            quick = self._quick([letters[index] for index in rest], now_ms)
+            for index, record in zip(rest, quick, strict=True):
+                found[index] = record
+            rest = _missing(found)[:most]
+            if not rest:
+                break
             slow = [letters[index] for index in rest]
             readings = [decode(letter, self._context, spare=self._spare) for letter in slow]
             improve(list(zip(slow, readings, strict=True)))
             made = to_records(slow, readings, cluster_id=self._cluster_id, now_ms=now_ms, loops=loops(slow))
-            for index, letter, reading, record in zip(rest, slow, readings, made, strict=True):
-                found[index] = record
-                self._learn(letter, reading, record)
+            for index, letter, reading, new in zip(rest, slow, readings, made, strict=True):
+                found[index] = new
+                self._learn(letter, reading, new)
         return [record for record in found if record is not None]
 
     def _quick(self, letters: Sequence[Letter], now_ms: int) -> list[NewRecord | None]:
@@ -254,6 +261,10 @@ class Decoder:
         if any(names.count(one) > 1 for one in varying):
             return None
         return _Shape(names, numbers, seen.adapter.origin)
+
+
+def _missing(found: Sequence[NewRecord | None]) -> list[int]:
+    return [index for index, record in enumerate(found) if record is None]
 
 
 _EIGHT: Final = _binary(8)
