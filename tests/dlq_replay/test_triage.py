@@ -213,7 +213,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
         window_id = data.draw(st.sampled_from(sorted(self.windows)))
-        seqs = [seq for seq in self.windows[window_id] if self.model[seq] in ("ready", "unknown")]
+        seqs = [seq for seq in self.windows[window_id] if self.model.get(seq) in ("ready", "unknown")]
         fates = data.draw(st.lists(st.integers(0, 5), min_size=len(seqs), max_size=len(seqs)))
         by = {fate: [seq for seq, one in zip(seqs, fates, strict=True) if one == fate] for fate in range(6)}
         fresh = [seq for seq in by[4] if self.model[seq] == "ready"]
