@@ -48,14 +48,15 @@ def encode_all(many: Sequence[Headers]) -> list[bytes]:
         if column.count(column[0]) == len(column):
             alike += encode_headers(column[:1])
         else:
-            parts += ([alike] * len(many), list(map(encode_headers, zip(column, strict=True))))
+            own = [_prefix(name, -1) if value is None else _prefix(name, len(value)) + value for name, value in column]
+            parts += ([alike] * len(many), own)
             alike = b""
     return list(map(b"".join, zip(*parts, [alike] * len(many), strict=True)))
 
 
 @lru_cache(maxsize=8192)
 def _prefix(name: str, size: int) -> bytes:
-    """All that stands before a short value, or in place of a null one."""
+    """All that stands before a value, or in place of a null one."""
     return _name(name) + _I32.pack(size)
 
 
