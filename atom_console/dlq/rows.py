@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import apsw
 
-_LONGEST: Final = 16_000  # apsw keeps no prepared statement longer than 16 KiB: it would be compiled each time
-_STEPS: Final = (100, 25, 5, 1)
+_CHUNKS: Final = (250, 25, 5, 1)  # apsw keeps no prepared statement longer than 16 KiB: 500 rows would be compiled anew
 
 
 def by_row(*columns: list[Any]) -> list[Any]:
@@ -27,7 +26,7 @@ def by_row(*columns: list[Any]) -> list[Any]:
 def insert_rows(conn: apsw.Connection, table: str, columns: str, width: int, values: list[Any]) -> None:
     """Rows given as one flat list, in the largest statements that fit."""
     at, left = 0, len(values) // width
-    for size in (_most_rows(table, columns, width), *_STEPS):
+    for size in _CHUNKS:
         statement = _statement(table, columns, width, size)
         while left >= size:
             end = at + size * width
@@ -36,12 +35,6 @@ def insert_rows(conn: apsw.Connection, table: str, columns: str, width: int, val
 
 
 @lru_cache(maxsize=16)
-def _most_rows(table: str, columns: str, width: int) -> int:
-    one, two = (len(_statement(table, columns, width, rows)) for rows in (1, 2))
-    return (_LONGEST - one) // (two - one) // 100 * 100
-
-
-@lru_cache(maxsize=32)
 def _statement(table: str, columns: str, width: int, rows: int) -> str:
     one = "(" + ",".join("?" * width) + ")"
     return f"INSERT INTO {table} ({columns}) VALUES {','.join([one] * rows)}"  # noqa: S608 -- our own constants
