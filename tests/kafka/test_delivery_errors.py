@@ -101,7 +101,7 @@ def test_what_is_retried_without_end_ends_by_the_timeout(
     settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic, message_timeout_ms=200)
     with publishing(settings) as (pub, sink):
         assert pub.warm_up(5.0)
-        mock_cluster.errors(*[ROWS[name].code] * 2000)
+        mock_cluster.errors(*[ROWS[name].code] * 20_000)  # enough for a second of retries without a pause
         pub.publish_mapping(workload.write())
         settle(pub)
         mock_cluster.clear()
