@@ -22,10 +22,6 @@ broker has the message is not exposed), so everything goes by the code and by th
 - A message that a dead producer had on its way (`_PURGE_INFLIGHT` outside of a shutdown) is captured as `client_fatal`;
   one that was still in its queue goes on with the new producer.
 - A code that is not here is `unknown`, and may be on the broker.
-- Idempotence ends where `kafka.message_timeout_ms` passes with requests on their way: librdkafka then starts new
-  sequence numbers, and a broker that was frozen still takes in what it had in its buffers. Such events are on the topic
-  twice, though each was reported once (seen with a time-out of 3 s and a broker stopped by SIGSTOP on a busy host). A
-  time-out longer than the outages you expect avoids it; the event id tells the copies.
 """
 
 _CLASSES = {
