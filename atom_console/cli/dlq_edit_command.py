@@ -13,7 +13,7 @@ from atom_console.cli.dlq_filter import filter_options, make_filter
 from atom_console.cli.dlq_store import open_store
 from atom_console.cli.frame import CliContext, Command, json_option, pass_context
 from atom_console.cli.output import print_json, print_line, say
-from atom_console.errors import AtomError, InputError, PartialError, RefusedError
+from atom_console.errors import AtomError, InputError, PartialError
 
 if TYPE_CHECKING:
     from atom_console.dlq.edit import Difference, Edit
@@ -53,13 +53,11 @@ def edit(
 
     With an ID alone the event opens in $VISUAL or $EDITOR, and what changes is shown before you are asked.
     """
-    from atom_console.dlq.edit import store_edit
+    from atom_console.dlq.edit import not_allowed, store_edit
 
     settings = cli.settings()
-    if not (settings.allow_edit or settings.dlq.allow_edit):
-        raise RefusedError(
-            f"profile {settings.profile} does not allow edits", next_step="set dlq.allow_edit in a profile that may"
-        )
+    if not settings.edits_allowed:
+        raise not_allowed(settings)
     if (record_id is None) == (rules is None) or (event_file and rules):
         raise click.UsageError("give ID, with or without --event FILE, or --rules FILE with a filter")
     by_hand = rules is None and event_file is None
@@ -104,9 +102,12 @@ def _one(record: RecordDetail, path: Path | None, clearance: int) -> Edit:
 
     if path is not None:
         try:
-            return prepare(record, document_from_text(path.read_text(encoding="utf-8")))
+            document = document_from_text(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error.what}") from error
+        return prepare(record, document)
     text = document_text(record, clearance)
     while True:
         changed = click.edit(text, extension=".json")

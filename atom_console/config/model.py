@@ -413,6 +413,11 @@ class Settings(BaseSettings):
     pki: PkiSettings = Field(default_factory=PkiSettings)
     ui: UiSettings = Field(default_factory=UiSettings)
 
+    @property
+    def edits_allowed(self) -> bool:
+        """Whether a dead letter may be edited, by either of the two settings."""
+        return self.allow_edit or self.dlq.allow_edit
+
     @field_validator("log_file", mode="before")
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:

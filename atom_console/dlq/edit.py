@@ -167,6 +167,13 @@ def prepare(record: RecordDetail, document: Mapping[str, Any]) -> Edit:
     )  # fmt: skip
 
 
+def not_allowed(settings: Settings) -> RefusedError:
+    """What is raised where the profile does not allow edits."""
+    return RefusedError(
+        f"profile {settings.profile} does not allow edits", next_step="set dlq.allow_edit in a profile that may"
+    )
+
+
 def store_edit(store: Store, settings: Settings, edit: Edit, reason: str) -> StoredEdit:
     """Store the new revision; a quarantined or failed record becomes ready.
 
@@ -176,10 +183,8 @@ def store_edit(store: Store, settings: Settings, edit: Edit, reason: str) -> Sto
         StaleRecordError: the record changed since the edit was worked out.
         IllegalTransitionError: a replay holds it.
     """
-    if settings.read_only or not (settings.allow_edit or settings.dlq.allow_edit):
-        raise RefusedError(
-            f"profile {settings.profile} does not allow edits", next_step="set dlq.allow_edit in a profile that may"
-        )
+    if settings.read_only or not settings.edits_allowed:
+        raise not_allowed(settings)
     if not reason.strip():
         raise FilterError("an edit needs a reason", next_step="Give one sentence with --reason.")
     return store.run(lambda conn: _store(conn, edit, reason))

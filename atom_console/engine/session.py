@@ -22,7 +22,7 @@ def session_section(loaded: Loaded) -> SessionSection:
         read_only=settings.read_only,
         confirm=settings.confirm,
         clearance=settings.clearance,
-        allow_edit=settings.allow_edit or settings.dlq.allow_edit,
+        allow_edit=settings.edits_allowed,
         settings=tuple(
             SettingRow(key, str(value), str(loaded.origins.get(key, "default"))) for key, value in dotted(settings)
         ),

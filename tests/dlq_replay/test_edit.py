@@ -206,3 +206,14 @@ def test_what_is_masked_is_not_opened_in_an_editor(replay_store: Store) -> None:
     text = document_text(first(replay_store), clearance=4)
     assert "\\u009b2J\\u202e" in text
     assert document_from_text(text) == current_document(first(replay_store))
+
+
+def test_a_file_that_is_no_event_is_named(replay_store: Store, dlq_cli: Any, tmp_path: Path) -> None:  # noqa: F811
+    fill(replay_store, "t", 1)
+    path = tmp_path / "fixed.json"
+    for text, said in (("{", "not JSON"), ("[]", "not a JSON object")):
+        path.write_text(text)
+        arguments = ("dlq", "edit", first(replay_store).row.id, "--event", str(path), "--reason", "r")
+        code, _, err = dlq_cli(*arguments, ATOM_DLQ_ALLOW_EDIT="true")
+        assert code == 2
+        assert f"{path}: {said}" in err

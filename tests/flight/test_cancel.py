@@ -17,20 +17,12 @@ from atom_console.flight.errors import TransferCancelledError
 from atom_console.flight.fetch_plan import Limits
 from atom_console.flight.server import ReferenceServer
 from atom_console.flight.sinks import Discard
+from tests.flight.cancelling_child import until
 from tests.flight.faulty_servers import Endless, SilentAtFirst
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., ReferenceServer]
 Connect = Callable[..., FlightConsole]
-
-
-def _until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    latest = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > latest:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_two_hundred_cancels_at_random_moments_leave_nothing() -> None:
@@ -77,7 +69,7 @@ def test_cancel_before_the_first_message_frees_the_consumer_and_the_thread_follo
     assert time.monotonic() - started < 0.5
     fetch.close()
     assert fetch.progress().state == "cancelled"
-    assert _until(lambda: fetch.threads_alive == 0)
+    assert until(lambda: fetch.threads_alive == 0)
     server.shutdown()
 
 
@@ -94,7 +86,7 @@ def test_memory_is_bounded_by_the_ring_however_slow_the_reader_is(console: Conne
             time.sleep(0.2)
             return server.sent == before
 
-        assert _until(settled, 20)
+        assert until(settled, 20)
         assert server.sent * 0.8e6 < 64e6  # the ring, the window of 16 MiB, and what the server had ready
     server.shutdown()
 

@@ -11,6 +11,7 @@ from atom_console.dlq.edit import current_document
 from atom_console.dlq.store import Store
 from tests.dlq_replay.conftest import fill
 from tests.pty.real import console
+from tests.ui.pty_session import PtySession
 
 pytestmark = pytest.mark.pty
 
@@ -27,6 +28,17 @@ match input():
 """
 
 
+def edit_the_only_record(session: PtySession) -> None:
+    session.wait_for("refused")
+    session.press("2")
+    session.wait_for("1 groups")
+    session.press("\r")
+    session.wait_for("newest first")
+    session.press("\r")
+    session.wait_for("[Why]")
+    session.press("E")
+
+
 def test_an_edit_from_the_screen(home: Path) -> None:
     with Store.open(home / "dlq", component="test") as store:
         fill(store, "orders", 1)
@@ -34,14 +46,7 @@ def test_an_edit_from_the_screen(home: Path) -> None:
     editor.write_text(EDITOR)
     environ = {"ATOM_DLQ_ALLOW_EDIT": "true", "EDITOR": f"{sys.executable} {editor}", "VISUAL": ""}
     with console(home, **environ) as session:
-        session.wait_for("refused")
-        session.press("2")
-        session.wait_for("1 groups")
-        session.press("\r")
-        session.wait_for("newest first")
-        session.press("\r")
-        session.wait_for("[Why]")
-        session.press("E")
+        edit_the_only_record(session)
         session.wait_for("the editor has the terminal: True")
         session.press("spoil\r")
         session.wait_for("not JSON")
@@ -68,12 +73,5 @@ def test_edits_are_off_unless_the_profile_allows_them(home: Path) -> None:
     with Store.open(home / "dlq", component="test") as store:
         fill(store, "orders", 1)
     with console(home, EDITOR=f"{sys.executable} -c 'raise SystemExit(9)'", VISUAL="") as session:
-        session.wait_for("refused")
-        session.press("2")
-        session.wait_for("1 groups")
-        session.press("\r")
-        session.wait_for("newest first")
-        session.press("\r")
-        session.wait_for("[Why]")
-        session.press("E")
+        edit_the_only_record(session)
         session.wait_for("The profile does not allow edits.")

@@ -137,10 +137,10 @@ def _kept(headers: Headers, *, edited: bool, local: bool) -> list[tuple[str, byt
 
     The frameworks' were taken off where a dead letter of others was read in: what is left looks like one and is not.
     """
-    spare = {index for index, (name, _) in enumerate(headers) if edited and name == EDITED_HEADER}
     if not local:
-        spare.update(index for index, (name, _) in enumerate(headers) if not name.startswith(OWN_PREFIX))
-    return list(strip(headers, spare=frozenset(spare))[0])
+        return [pair for pair in headers if not pair[0].startswith(OWN_PREFIX) or (edited and pair[0] == EDITED_HEADER)]
+    spare = frozenset(index for index, (name, _) in enumerate(headers) if edited and name == EDITED_HEADER)
+    return list(strip(headers, spare=spare)[0])
 
 
 @lru_cache(maxsize=64)

@@ -142,7 +142,9 @@ class Clerk:
     def close(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
         """Write what became of the records. The window stays open while an outcome is unknown."""
         why, landed = f"run {self.run_name}", json.dumps(outcome.replayed)
-        self._settle(conn, outcome.replayed, State.REPLAYED, why, at, sent=True, text=landed)
+        settle(
+            conn, outcome.replayed, State.REPLAYED, reason=why, run_id=self.run_id, now_ms=at, sent=True, text=landed
+        )
         self._settle(conn, outcome.found, State.REPLAYED, f"{why}: found on the topic", at, sent=True)
         self._fail(conn, outcome, at)
         unknown = [(seq, None, None) for seq in outcome.unknown]
@@ -163,17 +165,9 @@ class Clerk:
         )  # fmt: skip
 
     def _settle(
-        self,
-        conn: apsw.Connection,
-        rows: Sequence[Landed],
-        to: State,
-        why: str,
-        at: int,
-        *,
-        sent: bool = False,
-        text: str = "",
+        self, conn: apsw.Connection, rows: Sequence[Landed], to: State, why: str, at: int, *, sent: bool = False
     ) -> None:
-        settle(conn, rows, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent, text=text)
+        settle(conn, rows, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent)
 
     def _open(self, conn: apsw.Connection, intent: Intent, at: int) -> tuple[int | None, frozenset[int]]:
         wanted = json.dumps(intent.seqs)
