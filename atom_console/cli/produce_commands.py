@@ -78,14 +78,13 @@ def produce(
 
         raise RefusedError(f"profile {settings.profile} is read-only: nothing is produced")
     told = _FaultTeller()
-    halt = Event()
     progress = feed.FeedProgress()
-    chunks = sources.read(None if str(file) == "-" else file, form, follow=follow, stop=halt)
-    with signals.held() as stop:
+    with signals.passed_on() as (stop, halt):
+        chunks = sources.read(None if str(file) == "-" else file, form, follow=follow, stop=halt)
         started_s = time.monotonic()
         producer = Producer(settings, component="produce")
         try:
-            with _watched(producer, progress, halt, stop):
+            with _watched(producer):
                 feed.feed(
                     producer,
                     chunks,
@@ -112,20 +111,19 @@ def _finish(producer: Producer, timeout_s: float, stop: signals.Stop) -> DrainRe
 
 
 @contextmanager
-def _watched(producer: Producer, progress: FeedProgress, halt: Event, stop: signals.Stop) -> Iterator[None]:
-    """Beside the work: pass a signal on, and show the progress on a terminal."""
+def _watched(producer: Producer) -> Iterator[None]:
+    """Beside the work: the progress, on a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
     over = Event()
-    show = sys.stderr.isatty()
 
     def watch() -> None:
         while not over.wait(_TICK_S):
-            if stop.requested:
-                halt.set()
-            if show:
-                seen = producer.snapshot()
-                line = f"{seen.accepted:,} accepted · {seen.acked:,} acked · {seen.captured:,} in the DLQ"
-                sys.stderr.write(f"\r{line} · {seen.in_flight:,} in flight\x1b[K")
-                sys.stderr.flush()
+            seen = producer.snapshot()
+            line = f"{seen.accepted:,} accepted · {seen.acked:,} acked · {seen.captured:,} in the DLQ"
+            sys.stderr.write(f"\r{line} · {seen.in_flight:,} in flight\x1b[K")
+            sys.stderr.flush()
 
     watcher = Thread(target=watch, name="produce-watch", daemon=True)
     watcher.start()
@@ -134,8 +132,7 @@ def _watched(producer: Producer, progress: FeedProgress, halt: Event, stop: sign
     finally:
         over.set()
         watcher.join()
-        if show:
-            sys.stderr.write("\r\x1b[K")
+        sys.stderr.write("\r\x1b[K")
 
 
 class _FaultTeller:
