@@ -133,7 +133,7 @@ class KafkaSettings(Section):
     )
     idempotence: bool = Field(
         default=True,
-        description="no duplicates and no reordering by retries",
+        description="no duplicates and no reordering by retries, while no event times out",
         json_schema_extra=_rdkafka("enable.idempotence"),
     )
     acks: Annotated[Literal["all", "0", "1"], BeforeValidator(acks_value)] = Field(

@@ -65,6 +65,7 @@ class Verdict:
 
 
 _READ_BACK = "When the cluster is healthy, replay with read-back: the broker may hold the event already."
+_READ_BACK_TIMED_OUT = f"{_READ_BACK[:-1]}, and others of that time twice."
 _TOPIC = "Create the topic, or correct the topic name in the settings, then release and replay."
 _ACL = "Have the ACL granted to this principal, then release and replay."
 _NEW_PRODUCER = "A new producer is built by itself; replay with read-back."
@@ -94,7 +95,8 @@ _TABLE: Final[tuple[Verdict, ...]] = (
     _row(QUEUE_FULL, "_QUEUE_FULL", _OUTAGE, "The local queue is full: events come faster than the broker takes them.",
          "Find out why the broker is slow or away; replay when the queue is short again."),
     _row(MSG_TIMED_OUT, "_MSG_TIMED_OUT", _OUTAGE,
-         "message.timeout.ms passed, in the queue or in flight; the client cannot tell which.", _READ_BACK, maybe=True),
+         "message.timeout.ms passed, in the queue or in flight; the client cannot tell which.", _READ_BACK_TIMED_OUT,
+         maybe=True),
     _row(-185, "_TIMED_OUT", _OUTAGE, "The broker did not answer in time.", _READ_BACK, maybe=True, retried=True),
     _row(-166, "_TIMED_OUT_QUEUE", _OUTAGE, "The request waited too long for a connection.", _READ_BACK, maybe=True,
          retried=True),

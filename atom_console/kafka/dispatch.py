@@ -182,7 +182,7 @@ class Dispatch:
         if verdict.suspect and not self._purged:
             self._send_alone(event)
         elif code == PURGE_QUEUE and not self._purged:
-            # A fatal error: this one was never sent, so it goes on with the new producer.
+            # A fatal error: this one waited in the queue, so it goes on with the new producer.
             self.deliver(event, self._alone if event.alone else None)
         else:
             if verdict.suspect:

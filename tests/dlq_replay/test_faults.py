@@ -27,11 +27,10 @@ from atom_console.dlq.replay.run import Runner
 from atom_console.dlq.store import Store
 from tests.broker.broker import KafkaBroker
 from tests.broker.handle import BrokerHandle
-from tests.broker.ports import free_ports
+from tests.broker.proxy import behind_a_proxy
 from tests.broker.quorum import KafkaCluster
 from tests.dlq_replay.conftest import QUICK, fill, judge, read_topic, replay_settings, wait_for
 from tests.dlq_replay.crash import Scene, Tally, every_failpoint, kill_at, kill_randomly
-from tests.dlq_replay.proxy import Proxy
 
 pytestmark = pytest.mark.crash
 
@@ -102,30 +101,21 @@ def test_what_a_stopped_broker_still_takes_in_is_waited_for(own_broker: KafkaBro
 def test_bytes_of_a_dead_process_on_a_cut_path_are_waited_for(
     make_broker: Callable[..., KafkaBroker], tmp_path: Path
 ) -> None:
-    (real,) = free_ports(1)
-    (door,) = free_ports(1)
-    ssl, controller = free_ports(2)
-    proxy = Proxy(real, port=door)
-    broker = make_broker(
-        ports=[real, ssl, controller],
-        properties={"advertised.listeners": f"PLAINTEXT://127.0.0.1:{door},SSL://127.0.0.1:{ssl}"},
-    )
-    handle = BrokerHandle(f"127.0.0.1:{door}", *_rest(broker.handle))
-    scene, tally = Scene(handle, tmp_path / "dlq", rate=0.0, clean_grace_s=3.0, grace_s=8.0), Tally()
-    topic, run_id = scene.plan(600)
-    child = scene.child(run_id)
-    wait_for(lambda: scene.run_state(run_id).replayed > 0)
-    proxy.cut()
-    time.sleep(0.5)
-    child.kill()
-    second = scene.child(run_id)
-    time.sleep(1.0)
-    proxy.mend()
-    second.end()
-    if scene.run_state(run_id).state != "finished":
-        scene.finish(run_id)
-    scene.count(topic, run_id, 600, tally)
-    proxy.close()
+    with behind_a_proxy(make_broker) as (handle, proxy):
+        scene, tally = Scene(handle, tmp_path / "dlq", rate=0.0, clean_grace_s=3.0, grace_s=8.0), Tally()
+        topic, run_id = scene.plan(600)
+        child = scene.child(run_id)
+        wait_for(lambda: scene.run_state(run_id).replayed > 0)
+        proxy.cut()
+        time.sleep(0.5)
+        child.kill()
+        second = scene.child(run_id)
+        time.sleep(1.0)
+        proxy.mend()
+        second.end()
+        if scene.run_state(run_id).state != "finished":
+            scene.finish(run_id)
+        scene.count(topic, run_id, 600, tally)
     assert tally.clean, tally
 
 
@@ -297,10 +287,6 @@ def _level_or_none(settings: Settings, topic: str) -> Any:
         return logs_are_level(settings.kafka, {topic: {0: 0}})
     except UnreachableError:
         return None
-
-
-def _rest(handle: BrokerHandle) -> tuple[Any, ...]:
-    return (handle.ssl_bootstrap, handle.cluster_id, handle.directory, handle.authority_dir)
 
 
 def test_a_graceful_stop_leaves_nothing_open(kafka: BrokerHandle, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_a_broker_stopped_started_and_frozen_under_load(own_broker: KafkaBroker,
         seen_within(session, f"Connection refused {handle.bootstrap}", since)
         usable(session)
         session.wait(lambda: " 0 kept in the DLQ" not in session.text(), "events that timed out")
+        session.wait_for("_MSG_TIMED_OUT")
+        session.wait_for("others of that time twice")
         session.press("2")
         session.wait_for("outage")
         session.wait_for("DISCONNECTED")  # the mark stays, in every room
@@ -87,6 +89,6 @@ def test_a_broker_stopped_started_and_frozen_under_load(own_broker: KafkaBroker,
     stored = {record.value for record in in_the_store(tmp_path / "dlq")}
     assert len(stored) == kept > 0
     records = on_the_broker(handle.bootstrap, topic)
+    # Events that timed out may leave others twice (tests/e2e/test_time_outs.py), never any of them nowhere.
     arrived = {record.value for record in records}
-    assert len(arrived) == len(records), "no event is on the broker twice"
     assert len(arrived | stored) == accepted, "each accepted event is on the broker or on the disk"

@@ -284,7 +284,7 @@ def errors(snapshot: EngineSnapshot, width: int) -> list[Line]:
                 f"  {clock(error.at_ms)[:-1]}  {times}", foreign(error.name, 60, "error"), " ", foreign(error.where, 60)
             )
         )
-        rows += [line(f"  {'':8}  {text}") for text in wrap(error.next_step or error.meaning, width - 12, 2)]
+        rows += [line(f"  {'':8}  {text}") for text in wrap(error.next_step or error.meaning, width - 12)]
     return rows
 
 
