@@ -1,12 +1,15 @@
-"""Makes the pictures in `docs/screens` from the running console on the embedded sandbox.
+"""Makes the pictures in `docs/screens` and the page that shows them, from the running console at 120×40.
 
-`python docs/make_screens.py` writes an SVG of each room at 120×40; it takes about half a minute.
+`python docs/make_screens.py` writes an SVG of each room on the embedded sandbox, and one of each state from the tests
+that hold its frame (a broken store or an expired certificate is staged there). It takes about a minute and a half.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from atom_console.engine.engine import Engine
@@ -14,13 +17,32 @@ from atom_console.sandbox.demo import Demo
 from atom_console.ui.app import ConsoleApp
 from atom_console.ui.options import UiOptions
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ui"))
+
+from picture import write_picture
+
 HERE = Path(__file__).resolve().parent / "screens"
+STATES = HERE / "states"
 CHECKOUT = HERE.parents[1]
+TESTS = CHECKOUT / "tests" / "ui"
 SIZE = (120, 40)
-FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace"
 _UNTIL_OUTAGE_S = 22.0
 _UNTIL_BACK_S = 12.0
 _SETTLE_S = 1.5
+_HEAD = """# Screens
+
+Every room in every state, 120×40, drawn by the running console on the data of its tests. This page and its pictures are
+generated (`python docs/make_screens.py`).
+"""
+_ROOMS = {
+    "Overview": ("overview", "event"),
+    "Dead letters": ("groups", "records", "record", "filter", "reason", "store"),
+    "Replay": ("plan", "run", "runs", "pending"),
+    "Flight": ("flight",),
+    "Schemas": ("schemas",),
+    "Certificates": ("certificates",),
+    "Everywhere": ("help", "themes", "settings", "command", "confirm", "ascii"),
+}
 
 
 async def shoot(demo: Demo, engine: Engine) -> None:
@@ -32,14 +54,7 @@ async def shoot(demo: Demo, engine: Engine) -> None:
             for key in keys:
                 await pilot.press(key)
             await pilot.pause(_SETTLE_S)
-            text = app.export_screenshot(title="Atom Console")
-            for place, shown in ((demo.directory, "demo"), (CHECKOUT, "~/checkout")):
-                text = text.replace(str(place), shown)
-            text = re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)  # the fonts would come from the network
-            text = re.sub(r"font-family: [^;]*;", f"font-family: {FONT};", text)
-            text = text.replace("<svg ", '<svg xml:space="preserve" ', 1)  # some renderers cut spaces at the ends
-            text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
-            (HERE / f"{name}.svg").write_text(text, encoding="utf-8")
+            write_picture(app, HERE / f"{name}.svg", {demo.directory: "demo", CHECKOUT: "~/checkout"})
 
         await pilot.pause(_UNTIL_OUTAGE_S)
         await picture("overview-disconnected")
@@ -54,9 +69,33 @@ async def shoot(demo: Demo, engine: Engine) -> None:
         await picture("help", "question_mark")
 
 
+def states() -> None:
+    """Each state that a test holds a frame of."""
+    for old in STATES.glob("*.svg"):
+        old.unlink()
+    environ = os.environ | {"ATOM_PICTURES": str(STATES)}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", str(TESTS), "-k", "120x40"]
+    subprocess.run(command, cwd=CHECKOUT, env=environ, check=True)  # noqa: S603 (our own arguments)
+
+
+def index() -> str:
+    """The page that shows every picture, by room; a picture belongs where its first word is named."""
+    left = {path.stem: path.stem.split("-")[0] for path in sorted(STATES.glob("*.svg"))}
+    parts = [_HEAD]
+    for title, words in _ROOMS.items():
+        names = [name for name, first in left.items() if first in words]
+        parts.append(f"\n## {title}\n")
+        parts += [f"\n### {name.replace('-', ' ')}\n\n![{name}](screens/states/{name}.svg)\n" for name in names]
+        left = {name: first for name, first in left.items() if name not in names}
+    assert not left, f"of no room: {', '.join(left)}"
+    return "".join(parts)
+
+
 def main() -> None:
     """Make them all."""
-    HERE.mkdir(exist_ok=True)
+    STATES.mkdir(parents=True, exist_ok=True)
+    states()
+    (HERE.parent / "screens.md").write_text(index(), encoding="utf-8")
     with Demo() as demo:
         engine = Engine(demo.loaded, coach=demo.coach)
         engine.start()

@@ -176,5 +176,5 @@ class ConsoleApp(FrameApp):
 
         session, cluster = self.latest.session, self.latest.cluster
         where = f"{session.word} · {cluster.name or 'cluster ?'} · topic {wanted.topic or 'of the profile'}"
-        question = Question("Send", 1, "events", where, typed=session.confirm == "typed")
+        question = Question("Send", 1, "event", where, typed=session.confirm == "typed")
         self.ask(question, lambda: self.submit(PublishEvent(event=wanted.event, topic=wanted.topic), "send one event"))

@@ -151,6 +151,11 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def many(number: int, noun: str) -> str:
+    """`1 topic`, `41 tenants`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def rate(value: float | None) -> str:
     """Events a second without the unit: `4,812`, `0.4`, or `?`."""
     if value is None:

@@ -398,7 +398,7 @@ class FrameApp(App[int]):
             if agreed:
                 then()
             else:
-                self.say(f"Nothing was done: {question.verb.lower()} {question.noun} was not confirmed.")
+                self.say(f"Nothing was done: {question.verb.lower()} {question.what} was not confirmed.")
 
         self.push_screen(Confirm(question), answered)
 

@@ -1,6 +1,7 @@
 """Frames of the screen as text, compared with those that are stored.
 
-`ATOM_UPDATE_FRAMES=1` stores what is drawn now; look at the difference before you commit it.
+`ATOM_UPDATE_FRAMES=1` stores what is drawn now; look at the difference before you commit it. `ATOM_PICTURES=DIRECTORY`
+writes an SVG of each frame of 120×40 there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
+from picture import write_picture
 from scripted import ScriptedEngine
 from textual.app import App
 from textual.pilot import Pilot
@@ -39,6 +41,8 @@ def frame(app: App[Any]) -> str:
 def check_frame(app: App[Any], name: str) -> None:
     """Compare with the stored frame of this name and the screen's size."""
     width, height = app.size
+    if (pictures := os.environ.get("ATOM_PICTURES")) and app.size == (120, 40):
+        write_picture(app, Path(pictures) / f"{name}.svg")
     path = STORED / f"{name}-{width}x{height}.txt"
     drawn = frame(app)
     if os.environ.get("ATOM_UPDATE_FRAMES") == "1":

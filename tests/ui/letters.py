@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 from scripted import MINUTE, NOW_MS
 
+from atom_console.dlq import audit
 from atom_console.dlq.ids import id_bytes
 from atom_console.dlq.insert import Cohorts, insert_records
 from atom_console.dlq.record import NewRecord, Provenance
@@ -83,6 +85,7 @@ def letters(outage: int = 120) -> list[NewRecord]:
 
 
 def build(directory: Path, outage: int = 120) -> None:
-    with Store.open(directory, component="test") as store:
+    alice = audit.Actor("alice", "", "10.0.0.9", "ops-1", 4711)
+    with mock.patch.object(audit, "_actor", return_value=alice), Store.open(directory, component="test") as store:
         made = letters(outage)
         store.run(lambda conn: insert_records(conn, made, Cohorts(), now_ms=NOW_MS, action="capture", reason=""))

@@ -193,15 +193,15 @@ def test_the_form_names_each_wrong_field() -> None:
 @pytest.mark.parametrize(
     ("question", "keys", "agreed"),
     [
-        (Question("Send", 12, "events", "DEV"), ["enter"], None),
-        (Question("Send", 12, "events", "DEV"), ["y"], True),
-        (Question("Send", 12, "events", "DEV"), ["n"], False),
-        (Question("Send", 12, "events", "DEV"), ["escape"], False),
-        (Question("Send", 1001, "events", "DEV"), ["y", "enter"], None),
-        (Question("Send", 1001, "events", "DEV"), [*"1000", "enter"], None),
-        (Question("Send", 1001, "events", "DEV"), [*"1,001", "enter"], True),
-        (Question("Send", 3, "events", "PROD", typed=True), ["y"], None),
-        (Question("Send", 3, "events", "PROD", typed=True), ["3", "enter"], True),
+        (Question("Send", 12, "event", "DEV"), ["enter"], None),
+        (Question("Send", 12, "event", "DEV"), ["y"], True),
+        (Question("Send", 12, "event", "DEV"), ["n"], False),
+        (Question("Send", 12, "event", "DEV"), ["escape"], False),
+        (Question("Send", 1001, "event", "DEV"), ["y", "enter"], None),
+        (Question("Send", 1001, "event", "DEV"), [*"1000", "enter"], None),
+        (Question("Send", 1001, "event", "DEV"), [*"1,001", "enter"], True),
+        (Question("Send", 3, "event", "PROD", typed=True), ["y"], None),
+        (Question("Send", 3, "event", "PROD", typed=True), ["3", "enter"], True),
     ],
 )
 async def test_a_question_has_no_default(question: Question, keys: list[str], agreed: bool | None) -> None:

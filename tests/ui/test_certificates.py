@@ -246,7 +246,7 @@ async def test_issue_by_keys_alone_at_80x24(authority: Store, caplog: pytest.Log
         await press("enter")
         assert engine.submitted[-1:] == engine.submitted[:1]  # only the profiles were read: enter sends nothing
         await press("ctrl+s")
-        assert "Issue 1 certificates?" in frame(app)
+        assert "Issue 1 certificate?" in frame(app)
         await press("enter")
         assert "broker-2" not in {entry.name for entry in authority.entries()}
         await press("y")
@@ -302,7 +302,7 @@ async def test_the_ca_is_rotated_by_keys_one_screen_a_step(authority: Store) -> 
         assert "step 2 of 3: switch" in frame(app)
         assert authority.bundle.read_bytes().count(b"BEGIN CERTIFICATE") == 2
         await press(*"yes", "enter", *SECRET, "ctrl+s")
-        assert "Re-issue 1 certificates?" in frame(app)
+        assert "Re-issue 1 certificate?" in frame(app)
         await press("y")
         assert "step 3 of 3: retire" in frame(app)
         await press("ctrl+s")

@@ -23,8 +23,9 @@ def engine(letters_reader: Reader) -> ScriptedEngine:
     return made
 
 
-async def test_discard_asks_why_and_then_whether(engine: ScriptedEngine) -> None:
-    async with console(engine) as (app, press):
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_discard_asks_why_and_then_whether(size: tuple[int, int], engine: ScriptedEngine) -> None:
+    async with console(engine, size) as (app, press):
         await press("2", "down", "x")
         check_frame(app, "reason")
         await press("enter")
@@ -45,7 +46,7 @@ async def test_leaving_either_question_changes_nothing(engine: ScriptedEngine) -
         await press("2", "x", "escape")
         assert "Nothing was done: no reason to discard 120 dead letters." in frame(app)
         await press("x", *"why", "enter", "n")
-        assert "Nothing was done: discard dead letters was not confirmed." in frame(app)
+        assert "Nothing was done: discard 120 dead letters was not confirmed." in frame(app)
         assert engine.submitted == []
 
 

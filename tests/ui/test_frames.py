@@ -16,6 +16,7 @@ from atom_console.dlq.reader import Reader
 from atom_console.dlq.record import Group
 from atom_console.engine.commands import Receipt
 from atom_console.engine.snapshot import DeadLetterSection, EngineSnapshot, WorkloadSection
+from atom_console.ui.dialogs import event_form
 from atom_console.ui.dialogs.confirm import Question
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -80,12 +81,15 @@ async def test_dead_letters(size: tuple[int, int], letters_reader: Reader) -> No
         check_frame(app, "record-bytes")
         await press("right")
         check_frame(app, "record-headers")
+        await press("right")
+        check_frame(app, "record-history")
 
 
-async def test_bytes_of_a_record_that_may_be_seen(letters_reader: Reader) -> None:
+@sizes
+async def test_bytes_of_a_record_that_may_be_seen(size: tuple[int, int], letters_reader: Reader) -> None:
     engine = ScriptedEngine(flowing())
     engine.dead_letters = letters_reader
-    async with console(engine) as (app, press):
+    async with console(engine, size) as (app, press):
         await press("2", "enter", "enter", "right", "right")
         check_frame(app, "record-bytes-seen")
 
@@ -172,8 +176,9 @@ async def test_help(size: tuple[int, int]) -> None:
         check_frame(app, "help")
 
 
-async def test_dialogs() -> None:
-    async with console(ScriptedEngine(flowing())) as (app, press):
+@sizes
+async def test_dialogs(size: tuple[int, int]) -> None:
+    async with console(ScriptedEngine(flowing()), size) as (app, press):
         await press("f3")
         check_frame(app, "themes")
         await press("escape", "f4")
@@ -184,17 +189,39 @@ async def test_dialogs() -> None:
         await press(*"theme")
         assert "Theme" in frame(app)
         await press("escape", "escape")
-        app.ask(Question("Discard", 1284, "events", "PROD · eu-prod-1", typed=True), lambda: None)
+        app.ask(Question("Discard", 1284, "event", "PROD · eu-prod-1", typed=True), lambda: None)
         await press("1")
         check_frame(app, "confirm-typed")
         await press("escape")
-        app.ask(Question("Send", 12, "events", "DEV · local · topic atom.write.raw"), lambda: None)
+        app.ask(Question("Send", 12, "event", "DEV · local · topic atom.write.raw"), lambda: None)
         await press("enter")
         check_frame(app, "confirm-plain")
 
 
-async def test_ascii_frames() -> None:
-    async with console(ScriptedEngine(flowing()), ascii_terminal=True) as (app, press):
+@sizes
+async def test_the_event_form(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_form.uuid, "uuid4", lambda: "0192f9b1-0000-4000-8000-000000000007")
+    async with console(ScriptedEngine(flowing()), size) as (app, press):
+        await press("n")
+        check_frame(app, "event-form")
+        await press(*"tenant-1", *["tab"] * 5, *"no cell", "ctrl+s")
+        check_frame(app, "event-form-wrong")
+
+
+@sizes
+async def test_a_filter_that_is_typed_and_one_that_holds(size: tuple[int, int], letters_reader: Reader) -> None:
+    engine = ScriptedEngine(flowing())
+    engine.dead_letters = letters_reader
+    async with console(engine, size) as (app, press):
+        await press("2", "slash", *"class=poison")
+        check_frame(app, "filter-typed")
+        await press("enter")
+        check_frame(app, "filter-held")
+
+
+@sizes
+async def test_ascii_frames(size: tuple[int, int]) -> None:
+    async with console(ScriptedEngine(flowing()), size, ascii_terminal=True) as (app, press):
         check_frame(app, "ascii-overview")
         assert frame(app).isascii()
         await press("question_mark")

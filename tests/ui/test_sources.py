@@ -133,6 +133,7 @@ def test_a_query(text: str, wanted: Filter, words: tuple[str, ...]) -> None:
     [
         ("tenat=x", "'tenat=x'", "did you mean tenant=…?"),
         ("wrong=x", "'wrong=x'", "fields: id, group"),
+        ("tenant:t-41", "'tenant:t-41'", "tenant=t-41"),
         ("since=yesterday", "'since=yesterday'", "15m"),
         ('topic="x', "No closing quotation", "close"),
     ],

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from atom_console.ui.drawing import Line, Span, count, foreign, line
+from atom_console.ui.drawing import Line, Span, foreign, line, many
 from atom_console.ui.inputs import SafeInput
 from atom_console.ui.painting import Lines
 
@@ -26,10 +26,11 @@ class Question:
     Attributes:
         verb: what is done, in the imperative (`Send`, `Discard`).
         amount: how many things it is done to.
-        noun: what the things are (`events`).
+        noun: what one of them is (`event`).
         where: profile, cluster and topic, as one phrase.
         more: further lines: what cannot be undone, what is held back.
         typed: the profile wants the number typed whatever it is.
+        which: what tells them from others of their kind (`left of this run`).
     """
 
     verb: str
@@ -38,6 +39,12 @@ class Question:
     where: str
     more: Sequence[Line] = ()
     typed: bool = False
+    which: str = ""
+
+    @property
+    def what(self) -> str:
+        """`1 event`, `12 events left of this run`."""
+        return f"{many(self.amount, self.noun)} {self.which}".rstrip()
 
     @property
     def must_type(self) -> bool:
@@ -69,7 +76,7 @@ class Confirm(ModalScreen[bool]):
         with Vertical(classes="dialog -danger"):
             yield Lines(
                 [
-                    line(Span(f"{asked.verb} {count(asked.amount)} {asked.noun}?", "strong")),
+                    line(Span(f"{asked.verb} {asked.what}?", "strong")),
                     line("  ", foreign(asked.where, 300)),
                     *asked.more,
                     line(""),
@@ -88,7 +95,7 @@ class Confirm(ModalScreen[bool]):
 
     def _typing_line(self, wrong: str = "") -> Line:
         asked = self._question
-        start = f"Type the number of {asked.noun} to {asked.verb.lower()} them"
+        start = f"Type the number of {asked.noun}s to {asked.verb.lower()} them"
         return line(
             Span(f"{wrong} is not the number. " if wrong else "", "error"), start, "; ", Span("esc", "key"), " no"
         )

@@ -306,7 +306,7 @@ class CertificatesRoom(Room):
 
         def answered(command: RenewCertificates | None) -> None:
             if command is not None:
-                self._ask("Renew", len(names), "certificates", command, f"renew {', '.join(names)[:60]}")
+                self._ask("Renew", len(names), "certificate", command, f"renew {', '.join(names)[:60]}")
 
         self.app.push_screen(Form(questions.renew_heading(rows), fields, check), answered)
 
@@ -323,7 +323,7 @@ class CertificatesRoom(Room):
             if command is not None:
                 order = command.order
                 more = [line("  ", foreign(f"{order.name} ({order.profile}): {' '.join(order.sans)}", 300))]
-                self._ask("Issue", 1, "certificates", command, f"issue {order.name}", more)
+                self._ask("Issue", 1, "certificate", command, f"issue {order.name}", more)
 
         form = Form(questions.issue_heading(), questions.issue_fields(profiles, passphrase_set), check)
         self.app.push_screen(form, answered)
@@ -335,9 +335,9 @@ class CertificatesRoom(Room):
     def _rotate(self, plan: Plan) -> None:
         passphrase_set = self._section.passphrase_set
         asked = {
-            1: ("Prepare", 1, "new certificate authorities"),
-            2: ("Re-issue", len(plan.leaves), "certificates"),
-            3: ("Retire", 1, "old certificate authorities"),
+            1: ("Prepare", 1, "new CA"),
+            2: ("Re-issue", len(plan.leaves), "certificate"),
+            3: ("Retire", 1, "old CA"),
         }
 
         def answered(command: RotateCa | None) -> None:

@@ -230,7 +230,7 @@ def history(detail: RecordDetail, width: int) -> list[Line]:
     rows += [line(""), line(Span("  audit", "title"))]
     for entry in detail.audit:
         who = f"{entry.os_user}@{entry.host}"
-        text = f"{entry.action} {entry.subject}: {entry.reason}"
+        text = f"{entry.action} {entry.subject}" + (f": {entry.reason}" if entry.reason else "")
         rows.append(
             line(f"  {format_ms(entry.at)}  ", foreign(who, 24, "strong"), "  ", foreign(text, max(width - 52, 10)))
         )

@@ -14,7 +14,7 @@ from atom_console.dlq.record import Group
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError
 from atom_console.ui.commands import bindings
-from atom_console.ui.drawing import Line, Span, count, foreign, line, size
+from atom_console.ui.drawing import Line, Span, count, foreign, line, many, size
 from atom_console.ui.rooms.dead_letters.query import Query
 from atom_console.ui.rooms.dead_letters.sources import GROUP_COLUMNS, GROUP_SORTS, group_rows
 from atom_console.ui.rooms.dead_letters.verbs import Choice, within
@@ -165,11 +165,11 @@ class GroupsView(Vertical):
         chosen = self.chosen()
         if not chosen:
             return ()
-        what = f"marked: {count(len(chosen))} groups" if len(self.table.marks) else "this group"
+        what = f"marked: {many(len(chosen), 'group')}" if len(self.table.marks) else "this group"
         total, still = sum(group.count for group in chosen), sum(map(open_count, chosen))
-        events = f"{count(total)} events" if still == total else f"{count(still)} open of {count(total)} events"
+        events = many(total, "event") if still == total else f"{count(still)} open of {many(total, 'event')}"
         tenants = chosen[0].tenants if len(chosen) == 1 else None
-        owners = "" if tenants is None else f" · {count(tenants)} tenants"
+        owners = "" if tenants is None else f" · {many(tenants, 'tenant')}"
         head = line(f" {what}: {events}{owners} · {size(sum(group.bytes for group in chosen))}")
         return head if len(chosen) > 1 else (*head, Span(" · "), foreign(chosen[0].label, 160, "dim"))
 

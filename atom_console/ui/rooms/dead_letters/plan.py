@@ -142,7 +142,7 @@ class PlanView(Vertical):
         more = [line("  ", foreign(text, 300, "warn")) for text in made.warnings[:3]]
         if held:
             more.append(line(f"  {count(held)} are held back"))
-        question = Question("Send", made.count, "events", f"{room.where} · {topics}", more, typed=made.confirm_count)
+        question = Question("Send", made.count, "event", f"{room.where} · {topics}", more, typed=made.confirm_count)
         command = StartReplay(run_id=made.run_id, confirmed=made.count)
         part_of = self._part_of
 

@@ -14,6 +14,7 @@ from atom_console.ui.drawing import (
     duration,
     foreign,
     line,
+    many,
     size,
     wrap,
 )
@@ -33,11 +34,6 @@ HELD_WORDS = {
     "blocked": "behind an earlier event of their key that stays",
     "loop": "sent by a replay before, and dead again",
 }
-
-
-def many(number: int, noun: str) -> str:
-    """`1 topic`, `41 tenants`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def title(found: StoredPlan, part_of: str | None) -> tuple[Line, Line]:

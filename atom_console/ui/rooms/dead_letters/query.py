@@ -72,6 +72,8 @@ def parse_query(text: str, now_ms: int) -> Query:
     words = []
     for part in parts:
         field, equals, value = part.partition("=")
+        if not equals and (before := part.partition(":")[0]) in (*_FIELDS, *_TIMES) and before != part:
+            raise QueryError(f"{part!r}: a field takes an equals sign", next_step=f"{before}={part[len(before) + 1 :]}")
         if not equals:
             words.append(part.lower())
         elif field in _TIMES:

@@ -10,10 +10,9 @@ from atom_console.dlq.filters import Filter
 from atom_console.engine.commands import ChangeState, CheckUnknown, ExportRecords, IngestTopics, PlanReplay
 from atom_console.errors import AtomError
 from atom_console.ui.dialogs.confirm import Question
-from atom_console.ui.drawing import Line, Span, count, foreign, line
+from atom_console.ui.drawing import Line, Span, count, foreign, line, many
 from atom_console.ui.rooms.dead_letters.detail import DetailView
 from atom_console.ui.rooms.dead_letters.groups import GroupsView
-from atom_console.ui.rooms.dead_letters.plan_rows import many
 from atom_console.ui.rooms.dead_letters.query import parse_query
 from atom_console.ui.rooms.dead_letters.reason import ReasonDialog
 from atom_console.ui.rooms.dead_letters.records import RecordsView
@@ -146,7 +145,7 @@ class DeadLettersRoom(DeadLetterSteps):
                     return
                 more: list[Line] = [line(f"  {verb.effect}"), line("  reason: ", foreign(why, 200))]
                 typed = self.snapshot is not None and self.snapshot.session.confirm == "typed"
-                question = Question(verb.title, len(seqs), "dead letters", self.where, more, typed=typed)
+                question = Question(verb.title, len(seqs), "dead letter", self.where, more, typed=typed)
                 command = ChangeState(action=action, seqs=seqs, reason=why)
                 app.ask(question, lambda: app.submit(command, f"{verb.title.lower()} {what}", lambda _: self.changed()))
 
@@ -181,7 +180,7 @@ class DeadLettersRoom(DeadLetterSteps):
             return
         names = ", ".join(topics) or own
         more = [line("  They are read into the store; nothing is sent, nothing on the topics changes.")]
-        question = Question("Read", len(topics) or len(own.split(",")), "DLQ topics", f"{self.where} · {names}", more)
+        question = Question("Read", len(topics) or len(own.split(",")), "DLQ topic", f"{self.where} · {names}", more)
         command = IngestTopics(topics=topics)
         self.console_app.ask(question, lambda: self.console_app.submit(command, f"read {names}"))
 

@@ -113,9 +113,8 @@ class RunView(Vertical):
         if run is None:
             return
         more = [line("  What is sent stays sent, what is left stays ready. It cannot be resumed.")]
-        question = Question(
-            "Cancel", run.left, "events that are left of this run", f"{self.room.where} · run {run.run_id}", more
-        )
+        where = f"{self.room.where} · run {run.run_id}"
+        question = Question("Cancel", run.left, "event", where, more, which="left of this run")
         self.room.console_app.ask(question, lambda: self._control("cancel"))
 
     def command_run_resume(self, _: str) -> None:
@@ -168,9 +167,8 @@ class RunView(Vertical):
         verb = "Take over and send" if take_over else "Send"
         app = room.console_app
         typed = room.snapshot.session.confirm == "typed"
-        question = Question(
-            verb, run.left, "events that are left", f"{room.where} · run {run.run_id}", more, typed=typed
-        )
+        where = f"{room.where} · run {run.run_id}"
+        question = Question(verb, run.left, "event", where, more, typed=typed, which="left of this run")
         if take_over or who in {"gone", "idle"}:
             start = StartReplay(run_id=run.run_id, confirmed=run.total, take_over=take_over)
             app.ask(question, lambda: app.submit(start, f"go on with run {run.run_id}"))

@@ -18,7 +18,7 @@ from atom_console.engine.protocol import DeadLetterReader
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError
 from atom_console.ui.commands import Scope, bindings
-from atom_console.ui.drawing import Line, Span, count, cut_line, fit, foreign, justify, line, size
+from atom_console.ui.drawing import Line, Span, count, cut_line, fit, foreign, justify, line, many, size
 from atom_console.ui.painting import Lines
 from atom_console.ui.rooms.dead_letters.detail import DetailView
 from atom_console.ui.rooms.dead_letters.groups import GroupsView
@@ -263,7 +263,7 @@ class DeadLetterSteps(Room):
             total = None if self.snapshot is None else self.snapshot.dlq.total
             shown = f"{count(groups.records)} of {count(total)}" if self.query_now.text else count(groups.records)
             still = "" if groups.open_records == groups.records else f" ({count(groups.open_records)} open)"
-            return line(f"{shown} records{still} · {count(len(groups.groups))} groups · {size(groups.bytes)}")
+            return line(f"{shown} records{still} · {many(len(groups.groups), 'group')} · {size(groups.bytes)}")
         records = self._list()
         total_now = records.table.total
         least = {"exact": "", "estimated": "≈ ", "at least": "≥ "}[total_now.kind]
