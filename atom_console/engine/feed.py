@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from atom_console.engine.sources import Chunk, InputFault, Pacer
-from atom_console.events import headers_of, peek
+from atom_console.events import encode, headers_of, peek
 from atom_console.kafka.failure import Headers
 
 if TYPE_CHECKING:
@@ -96,15 +96,12 @@ def _room(producer: Producer, stop: Event) -> bool:
 
 
 def _publish(producer: Producer, items: Sequence[Any], topic: str | None) -> None:
-    if topic is None and not isinstance(items[0], bytes):
+    if isinstance(items[0], bytes):
+        producer.publish_payloads(items, topic)
+    elif topic is None:
         producer.publish_many(items)
-        return
-    from atom_console.events import encode
-
-    for item in items:
-        value = item if isinstance(item, bytes) else encode(item)
-        key, headers, timestamp_ms = envelope(value)
-        producer.publish_encoded(value, key, headers, timestamp_ms, topic)
+    else:
+        producer.publish_payloads(list(map(encode, items)), topic)
 
 
 def envelope(value: bytes) -> tuple[bytes | None, Headers, int | None]:

@@ -97,6 +97,13 @@ class Producer:
             self._note()
             self._publisher.publish_many(events)
 
+    def publish_payloads(self, values: Sequence[bytes], topic: str | None = None) -> None:
+        """Accept a batch of encoded events, all of it or none. Raises as `Publisher.publish_payloads`."""
+        self.store.require_intake()
+        with self._lock:
+            self._note()
+            self._publisher.publish_payloads(values, topic)
+
     def publish_encoded(
         self,
         value: bytes | None,

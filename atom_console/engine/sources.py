@@ -10,7 +10,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import IO, Any, BinaryIO, Literal, cast
@@ -158,26 +158,39 @@ def _parse(line: bytes, where: str, events: list[AtomEvent], faults: list[InputF
 
 
 def _frames(stream: IO[bytes], name: str, stop: Event) -> Iterator[Chunk]:
-    payloads: list[bytes] = []
-    faults: list[InputFault] = []
+    frames: list[tuple[int, bytes]] = []
+    broken: list[InputFault] = []
     held = 0
     try:
         for at, body in read_frames(cast("BinaryIO", stream), most_bytes=MAX_ITEM_BYTES):
-            try:
-                verify(body)
-                payloads.append(body)
-            except AtomError as error:
-                faults.append(InputFault(f"{name}@{at}", body, error.what))
+            frames.append((at, body))
             held += len(body)
             if held > _READ_BYTES:
-                yield Chunk(payloads=payloads, faults=faults)
-                payloads, faults, held = [], [], 0
+                yield _verified(frames, name)
+                frames, held = [], 0
             if stop.is_set():
                 break
     except FramingError as error:
-        faults.append(InputFault(f"{name}@{error.offset}", error.rest, error.why))
-    if payloads or faults:
-        yield Chunk(payloads=payloads, faults=faults)
+        broken.append(InputFault(f"{name}@{error.offset}", error.rest, error.why))
+    if frames or broken:
+        last = _verified(frames, name)
+        yield replace(last, faults=[*last.faults, *broken])
+
+
+def _verified(frames: Sequence[tuple[int, bytes]], name: str) -> Chunk:
+    """Sound events as payloads, and what is wrong with each of the others."""
+    from atom_console.events.scan import verify_many
+
+    payloads: list[bytes] = []
+    faults: list[InputFault] = []
+    for (at, body), good in zip(frames, verify_many([body for _, body in frames]), strict=True):
+        try:
+            if not good:
+                verify(body)
+            payloads.append(body)
+        except AtomError as error:
+            faults.append(InputFault(f"{name}@{at}", body, error.what))
+    return Chunk(payloads=payloads, faults=faults)
 
 
 def _tables(stream: IO[bytes], name: str, form: Format, stop: Event) -> Iterator[Chunk]:

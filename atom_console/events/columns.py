@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as arrow  # noqa: ICN001 (it is untyped: `pa` is its Any)
 from numpy.typing import NDArray
 
-from atom_console.events.arena import keep_freed_memory
 from atom_console.events.arrow_input import Column, Words, molecule_arrays, validity, wire_column
 from atom_console.events.column_text import Integers, Texts, scatter_texts, texts_of, windows, write_texts
 from atom_console.events.encoder import checked_event, event_head, event_texts
@@ -37,6 +36,7 @@ from atom_console.events.layout import (
 from atom_console.events.model import AtomEvent, EventType
 from atom_console.events.molecule_rows import HASH_OFFSET_WORD, ROW_WORDS, MoleculeRows
 from atom_console.events.rules import TYPE_NAMES, refuse_unknown, refuse_unknown_event_fields
+from atom_console.memory import keep_freed_memory
 
 pa: Any = arrow
 _BLOCK: Final = 4096

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as arrow  # noqa: ICN001 (it is untyped: `pa` is its Any)
 from numpy.typing import NDArray
 
-from atom_console.events.arena import keep_freed_memory
 from atom_console.events.decoder import Decoder
 from atom_console.events.errors import DecodeError
 from atom_console.events.reader import EXPANSION
 from atom_console.events.reflection import SCALARS, WIDTHS, BaseType, Field, Schema, bundled_schema
+from atom_console.memory import keep_freed_memory
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]

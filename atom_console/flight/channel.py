@@ -6,9 +6,7 @@ option is therefore a typed field with a range.
 
 from __future__ import annotations
 
-import ctypes
 import os
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -46,22 +44,6 @@ class _NoStopHandler:
 
 
 _flight.SignalStopHandler = _NoStopHandler
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what a batch leaves for the next one, up to the size of a ring.
-
-    By itself it gives every large block back to the kernel, which then clears new pages for the next batch: half of the
-    time of a plaintext transfer (measured: 0.9 GB/s becomes 1.7). Elsewhere than on glibc nothing is changed.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 32 << 20)
-        mallopt(trim_threshold, 64 << 20)
-
-
-_keep_freed_memory()
 _RANGES: dict[str, tuple[int, int]] = {
     "keepalive_time_ms": (1_000, _INT32_MAX),
     "keepalive_timeout_ms": (1, _INT32_MAX),

@@ -30,6 +30,7 @@ from atom_console.flight.errors import (
 from atom_console.flight.fetch_plan import DEFAULT_LIMITS, Endpoint, FetchPlan, Limits, Progress, State
 from atom_console.flight.ring import Ring, RingClosed
 from atom_console.flight.tickets import from_batch
+from atom_console.memory import keep_freed_memory
 
 RECONNECT_S = 0.2
 """The pause before a connection that was refused is tried once more."""
@@ -63,6 +64,7 @@ class Fetch:
         expected: pa.Schema | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        keep_freed_memory()
         self.plan = plan
         self._connection = connection
         self._expected = expected

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from atom_console.errors import InputError
+from atom_console.events import peek
 from atom_console.kafka.failure import Headers
 from atom_console.kafka.report_desk import Outgoing
 
@@ -23,7 +24,34 @@ def described(topic: str, value: bytes, tenant: str | None, trace: str | None, k
     if trace is not None:
         headers = (("trace_id", trace.encode()), *headers)
     key = None if tenant is None else tenant.encode()
-    return outgoing(topic, value, key, headers, time_ns // NS_PER_MS)
+    return outgoing(topic, value, key, headers, time_ns // NS_PER_MS or None)
+
+
+def heads_of(values: Sequence[bytes]) -> list[tuple[str | None, str | None, int, int]]:
+    """Of encoded events: tenant, trace, type and time in nanoseconds (0 where absent or before 1970: now), all at once.
+
+    Raises:
+        DecodeError: one of them cannot be read.
+    """
+    from atom_console.events.scan import scan
+
+    if not values:
+        return []
+    found = scan(values, ("tenant_id", "trace_id", "type", "timestamp"))
+    tenants, traces, kinds, times = (found.columns[name] for name in ("tenant_id", "trace_id", "type", "timestamp"))
+    heads = list(
+        zip(
+            tenants.to_pylist(),
+            traces.to_pylist(),
+            kinds.fill_null(0).to_pylist(),
+            [max(0, time_ns) for time_ns in times.fill_null(0).to_pylist()],
+            strict=True,
+        )
+    )
+    for index in map(int, (~found.good).nonzero()[0]):
+        seen = peek(values[index])
+        heads[index] = (seen.tenant_id, seen.trace_id, seen.type or 0, max(0, seen.timestamp or 0))
+    return heads
 
 
 def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -15,7 +15,7 @@ from atom_console.events import AtomEvent, encode, encode_mapping
 from atom_console.kafka.client_config import admin_config, producer_config
 from atom_console.kafka.delivery_errors import VALUE_SERIALIZATION, classify
 from atom_console.kafka.dispatch import Dispatch
-from atom_console.kafka.envelope import NS_PER_MS, TYPE_HEADERS, check_record, described, ids_of, outgoing
+from atom_console.kafka.envelope import NS_PER_MS, TYPE_HEADERS, check_record, described, heads_of, ids_of, outgoing
 from atom_console.kafka.error_book import LOG
 from atom_console.kafka.failure import FailureSink, Headers, Journal, JournalEntry
 from atom_console.kafka.report_desk import Outgoing
@@ -136,6 +136,28 @@ class Publisher:
                 produce(value, tenant, trace, event["type"], event["timestamp"])
         else:
             self._accept_encoded(values, ((*ids_of(event), event["type"], event["timestamp"]) for event in events))
+
+    def publish_payloads(self, values: Sequence[bytes], topic: str | None = None) -> None:
+        """Accept a batch of encoded events, all of it or none: key, headers and time of each are its own.
+
+        Args:
+            values: the payloads.
+            topic: None is `kafka.topic`.
+
+        Raises:
+            DecodeError: one of them is no event; none was accepted.
+            NotAcceptedError: durable mode, and the journal could not commit the batch.
+            PublisherClosedError: after `drain`.
+        """
+        heads = heads_of(values)
+        if self._journal is None and topic in (None, self._kafka.topic):
+            for value, head in zip(values, heads, strict=True):
+                if head[-1]:
+                    self._produce(value, *head)
+                else:
+                    self._accept_encoded([value], [head])
+        else:
+            self._accept_encoded(values, heads, topic)
 
     def publish_encoded(
         self,
@@ -352,9 +374,12 @@ class Publisher:
 
         return produce
 
-    def _accept_encoded(self, values: Sequence[bytes], heads: Iterable[tuple[Any, Any, Any, Any]]) -> None:
+    def _accept_encoded(
+        self, values: Sequence[bytes], heads: Iterable[tuple[Any, Any, Any, Any]], topic: str | None = None
+    ) -> None:
         self._refuse_when_closed()
-        self._accept([self._described(value, *head) for value, head in zip(values, heads, strict=True)])
+        topic = topic or self._kafka.topic
+        self._accept([described(topic, value, *head) for value, head in zip(values, heads, strict=True)])
 
     def _produce_durably(self, value: bytes, tenant: str | None, trace: str | None, kind: Any, time_ns: Any) -> None:
         self._accept([self._described(value, tenant, trace, kind, time_ns)])

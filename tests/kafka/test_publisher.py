@@ -13,7 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atom_console.errors import InputError
-from atom_console.events import AtomEvent, EncodeError, EventType, Molecule, decode_mapping, encode_mapping, headers_of
+from atom_console.events import (
+    AtomEvent,
+    DecodeError,
+    EncodeError,
+    EventType,
+    Molecule,
+    decode_mapping,
+    encode_mapping,
+    headers_of,
+    peek,
+)
 from atom_console.kafka.delivery_errors import rows
 from atom_console.kafka.publisher import NotAcceptedError, Publisher, PublisherClosedError
 from atom_console.sandbox.mock_cluster import MockCluster
@@ -86,6 +96,47 @@ def test_an_event_without_tenant_or_trace_has_no_key_and_no_such_header(
     bare, empty = read_all(mock_cluster.bootstrap_servers, mock_topic)
     assert (bare.key(), bare.headers()) == (None, [("type", b"4")])
     assert (empty.key(), empty.headers()) == (b"", [("trace_id", b""), ("type", b"4")])
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_encoded_events_travel_as_the_events_do(
+    durable: bool, mock_cluster: MockCluster, mock_topic: str, workload: Workload
+) -> None:
+    """Key, headers and time by columns are those that one event alone gets, whatever is absent, empty or odd."""
+    own = workload.write()
+    odd: list[dict[str, Any]] = [
+        {"tenant_id": None, "trace_id": None},
+        {"tenant_id": "", "trace_id": ""},
+        {"tenant_id": "größe", "trace_id": "ü" * 40},
+        {"timestamp": 0},
+        {"timestamp": -5_000_000},
+        {"type": 3},
+    ]
+    values = [encode_mapping(event) for event in (own, *(own | change for change in odd))]
+    values.append(encode_mapping({"timestamp": 1_700_000_000_000_000_000, "type": 0}))
+    settings = settings_for(mock_cluster.bootstrap_servers, topic=mock_topic)
+    with publishing(settings, journal=MemoryJournal() if durable else None) as (pub, sink):
+        before_ms = time.time_ns() // 1_000_000
+        pub.publish_payloads(values)
+        pub.publish_payloads([])
+        settle(pub)
+        assert (pub.snapshot().accepted, pub.snapshot().acked, sink.failures) == (len(values), len(values), [])
+    arrived = read_all(mock_cluster.bootstrap_servers, mock_topic)
+    assert [message.value() for message in arrived] == values
+    for message in arrived:
+        seen = peek(message.value())
+        assert message.key() == (None if seen.tenant_id is None else seen.tenant_id.encode())
+        assert message.headers() == headers_of(message.value())
+        own_ms = (seen.timestamp or 0) // 1_000_000
+        assert message.timestamp()[1] == own_ms if own_ms > 0 else message.timestamp()[1] >= before_ms
+
+
+def test_a_payload_that_is_no_event_refuses_its_batch(workload: Workload) -> None:
+    values = [encode_mapping(workload.write()), b"no event at all"]
+    with publishing(settings_for(NOWHERE)) as (pub, sink):
+        with pytest.raises(DecodeError):
+            pub.publish_payloads(values)
+        assert (pub.snapshot().accepted, sink.failures) == (0, [])
 
 
 @pytest.mark.parametrize("many", [True, False])
