@@ -184,6 +184,7 @@ def _million(home: Path) -> Iterator[Result]:
             console.read_for(0.3)
             resident = resident or process.memory_info().rss
             console.after("/tenant=tenant-7", "tenant-7")
+            console.read_for(0.1)
             filters.append(console.after("\r", "1 of 24,391"))
             console.read_for(0.3)
             records.append(console.after("\r", "[Why]"))
