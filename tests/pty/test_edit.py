@@ -31,7 +31,7 @@ match input():
 def edit_the_only_record(session: PtySession) -> None:
     session.wait_for("refused")
     session.press("2")
-    session.wait_for("1 groups")
+    session.wait_for("1 group")
     session.press("\r")
     session.wait_for("newest first")
     session.press("\r")

@@ -67,7 +67,7 @@ def test_nothing_of_a_dead_letter_commands_the_terminal(home: Path) -> None:
         session.wait_for("refused")
         session.wait_for("␛]<n>;c;")  # the group on the overview, numbers taken out
         session.press("2")
-        session.wait_for("1 groups")
+        session.wait_for("1 group")
         session.wait_for("␛]<n>;c;")
         session.press("\r")
         session.wait_for("newest first")

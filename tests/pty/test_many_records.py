@@ -68,7 +68,7 @@ def test_a_hundred_thousand_records(large_store: Path) -> None:
             took = time.monotonic() - started
             assert took < STEP_S, f"{words} after {took:.1f} s"
 
-        step("2", "100,000 records · 1 groups")
+        step("2", "100,000 records · 1 group")
         before = 0
         for _ in range(4):
             step("a", "1 of 100,000 · newest first", f"▸ ready         tenant-{(COUNT - 1) % TENANTS}")
@@ -81,7 +81,7 @@ def test_a_hundred_thousand_records(large_store: Path) -> None:
             step("\r", "[Why]", "_MSG_TIMED_OUT")
             step("\x1b", "newest first")
             step("\x1b", "Dead letters › groups")
-            step("\x1b", "  100,000 records · 1 groups")  # the filter is gone
+            step("\x1b", "  100,000 records · 1 group")  # the filter is gone
         assert process.memory_info().rss - before < 30_000_000
         session.press("q")
         assert session.end(20) == 0
