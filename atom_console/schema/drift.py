@@ -276,7 +276,8 @@ def _judge(walk: _Walk, root: Object) -> Examination:  # noqa: PLR0911 - one ret
     if unknown:
         return named(Fit.NEWER_WRITER, f"It uses what the schema does not have: {', '.join(unknown)}.")
     if absent:
-        return named(Fit.OLDER_WRITER, f"It fits; {', '.join(absent)} at the end of the table are never set.")
+        never = "is never" if len(absent) == 1 else "are never"
+        return named(Fit.OLDER_WRITER, f"It fits; {', '.join(absent)} at the end of the table {never} set.")
     return named(Fit.FITS, "Every byte that matters belongs to a field of the schema.")
 
 

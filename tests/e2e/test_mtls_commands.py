@@ -90,6 +90,18 @@ def test_kafka_with_required_certificates_and_acls_for_their_names(
     assert tailed.returncode == 0, tailed.stderr
     assert len([json.loads(row)["event"] for row in tailed.stdout.splitlines()]) == 20
 
+    # What the refusal kept goes out over the same listener, and is counted there.
+    before = sum(handle.end_offsets(topic).values())
+    released = atom(
+        "dlq", "release", "--all", "--reason", "granted", "--yes", "--confirm", str(COUNT), "--json", **over_tls
+    )
+    assert released.returncode == 0, released.stderr
+    plan = json.loads(atom("dlq", "plan", "--state", "ready", "--rate", "0", "--json", **over_tls).stdout)
+    replayed = atom("dlq", "replay", plan["run_id"], "--yes", "--json", **over_tls)
+    assert replayed.returncode == 0, replayed.stderr
+    assert json.loads(replayed.stdout)["verified"] == "verified: 0 lost, 0 duplicates"
+    assert sum(handle.end_offsets(topic).values()) == before + COUNT
+
     checked = {c["name"]: c for c in json.loads(atom("doctor", "--json", **over_tls).stdout)["checks"]}
     assert checked["broker"]["status"] in {"ok", "warning"}
     assert "localhost" in checked["broker"]["detail"]
