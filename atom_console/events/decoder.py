@@ -73,8 +73,11 @@ class Decoder:
         reader = Reader(value)
         try:
             return self._table(value, _u32(value, 0)[0], reader, self._root, _MAX_DEPTH)
-        except (struct.error, UnicodeDecodeError, _FaultError) as error:
+        except (struct.error, UnicodeDecodeError, _FaultError, DecodeError) as error:
+            # Generated code does not know where it is; a walk from the root finds the same fault with its whole path.
             self.verify(value)
+            if isinstance(error, DecodeError):
+                raise
             raise DecodeError(None, str(error) or "a read outside of the buffer") from error
 
     def verify(self, value: bytes) -> None:

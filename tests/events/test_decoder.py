@@ -109,6 +109,22 @@ def test_an_error_names_the_field_and_the_byte() -> None:
         decode(bytes(value))
 
 
+def test_the_path_is_whole_where_a_rare_table_lies_in_a_common_one() -> None:
+    common = encode(usual_event())
+    event = usual_event()
+    assert event.molecules
+    event.molecules = [Molecule(text_commentary="some text that is long", boolean_value=True)]
+    value = bytearray(encode(event))
+    at = value.rindex(b"some text")
+    value[at - 4 : at] = struct.pack("<I", 1 << 30)
+    decoder = Decoder(bundled_schema("atom_event"))
+    for _ in range(100):
+        decoder.decode(common)
+    with pytest.raises(DecodeError) as caught:
+        decoder.decode(bytes(value))
+    assert (caught.value.path, caught.value.position) == ("molecules[0].text_commentary", at - 4)
+
+
 def _mutate(rng: Random, value: bytes) -> bytes:
     damaged = bytearray(value)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
