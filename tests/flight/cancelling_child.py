@@ -24,6 +24,8 @@ from atom_console.flight.fetch_plan import FetchPlan, Limits
 from atom_console.flight.server import ReferenceServer, ServerOptions
 from atom_console.flight.sinks import Discard
 
+MOST_GROWN = 64 << 20
+
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     latest = time.monotonic() + seconds
@@ -82,6 +84,7 @@ def main() -> None:
         slowest = max(cancelled_after(chance.uniform(0, 0.04), client, plan) for _ in range(200))
         left = {"streams": not settled(), "threads": not until(lambda: threading.active_count() <= threads)}
         left["files"] = not until(lambda: process.num_fds() <= files + 4)
+        left["memory"] = not until(lambda: resident(process) - memory < MOST_GROWN)
         print(json.dumps({"left": left, "slowest_s": slowest, "grown": resident(process) - memory}))
 
 
