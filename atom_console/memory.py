@@ -3,8 +3,8 @@
 glibc gives blocks over a threshold back to the system at once, and faults their pages in again for the next: that
 takes as long as encoding into them (measured: 860 against 430 µs for 10,000 molecules), or as receiving them (a Flight
 in plaintext: 0.9 against 1.7 GB/s). It raises the threshold by itself when something larger was freed; this only makes
-it the first time, not after the tenth. The price,
-process-wide: up to twice this size of freed memory stays with the process. Other allocators take no notice.
+it the first time, not after the tenth. The price, process-wide: up to twice this size of freed memory stays with the
+process. Other allocators take no notice.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ from atom_console.engine.commands import (
 from atom_console.engine.dead_letter_desk import DeadLetterDesk
 from atom_console.engine.dlq_watch import TICK_S as STORE_TICK_S
 from atom_console.engine.dlq_watch import StoreFacts, StoreWatch
-from atom_console.engine.feed import envelope
 from atom_console.engine.flight_desk import FlightDesk
 from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
@@ -253,10 +252,9 @@ class Engine:
     def _publish(self, command: PublishEvent) -> Receipt:
         producer = self._open()
         value = encode_mapping(command.event)
-        key, headers, timestamp_ms = envelope(value)
         topic = command.topic or self._settings.kafka.topic
         before = producer.snapshot()
-        producer.publish_encoded(value, key, headers, timestamp_ms, topic)
+        producer.publish_payloads([value], topic)
         end_s = time.monotonic() + _REPORT_S
         while producer.snapshot().in_flight and time.monotonic() < end_s:
             time.sleep(_STEP_S)

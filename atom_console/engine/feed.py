@@ -8,15 +8,13 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from atom_console.engine.sources import Chunk, InputFault, Pacer
-from atom_console.events import encode, headers_of, peek
-from atom_console.kafka.failure import Headers
+from atom_console.events import encode
 
 if TYPE_CHECKING:
     from atom_console.engine.producer import Producer
 
 _SLICE = 500
 _ROOM_S = 0.5
-_NS_PER_MS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -102,11 +100,3 @@ def _publish(producer: Producer, items: Sequence[Any], topic: str | None) -> Non
         producer.publish_many(items)
     else:
         producer.publish_payloads(list(map(encode, items)), topic)
-
-
-def envelope(value: bytes) -> tuple[bytes | None, Headers, int | None]:
-    """The Kafka key, headers and timestamp (ms) of an encoded event: tenant id, `trace_id` and `type`, its own time."""
-    seen = peek(value)
-    key = None if seen.tenant_id is None else seen.tenant_id.encode()
-    own_ms = None if seen.timestamp is None else max(0, seen.timestamp // _NS_PER_MS)
-    return key, tuple(headers_of(value)), own_ms

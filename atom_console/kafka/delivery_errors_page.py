@@ -23,10 +23,9 @@ broker has the message is not exposed), so everything goes by the code and by th
   one that was still in its queue goes on with the new producer, also where an earlier attempt may have been written.
 - **Others twice**: after `_MSG_TIMED_OUT` librdkafka skips what timed out and begins a new producer epoch, of the whole
   producer. A batch that was written at that moment, and whose answer was lost with its connection, is then sent again
-  as a new one: the broker cannot know it, holds it twice, and both times each event is reported as acknowledged once.
-  The `event_id` is the same, so consumers that drop repeats are safe. An outage shorter than
-  `kafka.message_timeout_ms` never does this: the same epoch goes on, and the broker drops the repeat (both measured,
-  librdkafka 2.16 and Kafka 4.3). A longer time-out makes it rarer.
+  as a new one: the broker cannot know it and holds it twice, while each event is reported as acknowledged once. The
+  `event_id` is the same, so consumers that drop repeats are safe. Where nothing times out the same epoch goes on, and
+  the broker drops the repeat (both measured, librdkafka 2.16 and Kafka 4.3). A longer time-out makes it rarer.
 - A code that is not here is `unknown`, and may be on the broker.
 """
 
