@@ -46,3 +46,13 @@ def letters_reader(letters_dir: Path) -> Iterator[object]:
     reader = Reader(letters_dir)
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def engine(letters_reader: object) -> object:
+    """An engine whose events flow, with those dead letters."""
+    import scripted
+
+    made = scripted.ScriptedEngine(scripted.flowing())
+    made.dead_letters = letters_reader
+    return made

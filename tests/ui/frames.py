@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 from picture import write_picture
 from scripted import ScriptedEngine
 from textual.app import App
@@ -30,6 +31,9 @@ class Press(Protocol):
 # A round takes every message that waits; what it sets off in turn (a parent, a redraw, a read) is for the next.
 _ROUNDS = 8
 STORED = Path(__file__).parent / "frames"
+SIZES = [(80, 24), (120, 40), (200, 60)]
+sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+"""A test at each size that is promised."""
 
 
 def frame(app: App[Any]) -> str:

@@ -30,13 +30,6 @@ def read_only() -> EngineSnapshot:
     return dataclasses.replace(base, session=dataclasses.replace(base.session, read_only=True))
 
 
-@pytest.fixture
-def engine(letters_reader: Reader) -> ScriptedEngine:
-    made = ScriptedEngine(flowing())
-    made.dead_letters = letters_reader
-    return made
-
-
 async def test_rooms_by_number_and_by_tab(engine: ScriptedEngine) -> None:
     async with console(engine) as (app, press):
         await press("2")

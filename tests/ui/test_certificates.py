@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from scripted import NOW_MS, ScriptedEngine, flowing
 
 from atom_console.config import load
@@ -32,8 +32,6 @@ from atom_console.ui.rooms.certificates import questions
 from atom_console.ui.rooms.certificates.form import Answers
 from atom_console.ui.rooms.certificates.words import days_text
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
-sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 SECRET = "planted-correct-horse-battery"
 STAPLE = "planted-store-password"
 

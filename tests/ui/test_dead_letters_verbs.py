@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from replays import a_plan, answers
 from scripted import NOW_MS, ScriptedEngine, flowing
 
@@ -23,7 +23,7 @@ def engine(letters_reader: Reader) -> ScriptedEngine:
     return made
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+@sizes
 async def test_discard_asks_why_and_then_whether(size: tuple[int, int], engine: ScriptedEngine) -> None:
     async with console(engine, size) as (app, press):
         await press("2", "down", "x")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flights import CHANGES, PLAN, STATES, flying, pages, section, transfer
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from scripted import NOW_MS, ScriptedEngine
 
 from atom_console.engine.commands import (
@@ -24,9 +24,6 @@ from atom_console.errors import RefusedError
 from atom_console.ui.drawing import plain
 from atom_console.ui.rooms.flight.panel import HEIGHT, transfer_lines
 from atom_console.ui.rooms.flight.sources import PageSource
-
-SIZES = [(80, 24), (120, 40), (200, 60)]
-sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 @sizes

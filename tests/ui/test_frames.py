@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from scripted import NOW_MS, ScriptedEngine, disconnected, flowing, unknown
 
 from atom_console.dlq.filters import Filter
@@ -18,9 +18,6 @@ from atom_console.engine.commands import Receipt
 from atom_console.engine.snapshot import DeadLetterSection, EngineSnapshot, WorkloadSection
 from atom_console.ui.dialogs import event_form
 from atom_console.ui.dialogs.confirm import Question
-
-SIZES = [(80, 24), (120, 40), (200, 60)]
-sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 def idle() -> EngineSnapshot:
@@ -63,9 +60,7 @@ async def test_overview(size: tuple[int, int], state: str) -> None:
 
 
 @sizes
-async def test_dead_letters(size: tuple[int, int], letters_reader: Reader) -> None:
-    engine = ScriptedEngine(flowing())
-    engine.dead_letters = letters_reader
+async def test_dead_letters(size: tuple[int, int], engine: ScriptedEngine) -> None:
     async with console(engine, size) as (app, press):
         await press("2")
         check_frame(app, "groups")
@@ -86,9 +81,7 @@ async def test_dead_letters(size: tuple[int, int], letters_reader: Reader) -> No
 
 
 @sizes
-async def test_bytes_of_a_record_that_may_be_seen(size: tuple[int, int], letters_reader: Reader) -> None:
-    engine = ScriptedEngine(flowing())
-    engine.dead_letters = letters_reader
+async def test_bytes_of_a_record_that_may_be_seen(size: tuple[int, int], engine: ScriptedEngine) -> None:
     async with console(engine, size) as (app, press):
         await press("2", "enter", "enter", "right", "right")
         check_frame(app, "record-bytes-seen")
@@ -153,17 +146,15 @@ async def test_dead_letters_that_are_still_being_read(size: tuple[int, int], let
 
 
 @sizes
-async def test_nothing_here_and_nothing_matches(size: tuple[int, int], letters_reader: Reader, tmp_path: Path) -> None:
+async def test_nothing_here_and_nothing_matches(size: tuple[int, int], engine: ScriptedEngine, tmp_path: Path) -> None:
     empty = DeadLetterSection(age_s=0.1, total=0, last_at_ms=NOW_MS - 3 * 86_400_000)
-    engine = ScriptedEngine(dataclasses.replace(flowing(), dlq=empty))
+    bare = ScriptedEngine(dataclasses.replace(flowing(), dlq=empty))
     reader = Reader(tmp_path / "none")
-    engine.dead_letters = reader
-    async with console(engine, size) as (app, press):
+    bare.dead_letters = reader
+    async with console(bare, size) as (app, press):
         await press("2")
         check_frame(app, "groups-empty")
     reader.close()
-    engine = ScriptedEngine(flowing())
-    engine.dead_letters = letters_reader
     async with console(engine, size) as (app, press):
         await press("2", "slash", *"nothing", "enter")
         check_frame(app, "groups-no-match")
@@ -209,9 +200,7 @@ async def test_the_event_form(size: tuple[int, int], monkeypatch: pytest.MonkeyP
 
 
 @sizes
-async def test_a_filter_that_is_typed_and_one_that_holds(size: tuple[int, int], letters_reader: Reader) -> None:
-    engine = ScriptedEngine(flowing())
-    engine.dead_letters = letters_reader
+async def test_a_filter_that_is_typed_and_one_that_holds(size: tuple[int, int], engine: ScriptedEngine) -> None:
     async with console(engine, size) as (app, press):
         await press("2", "slash", *"class=poison")
         check_frame(app, "filter-typed")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from replays import EARLIER, FINISHED, REFUSED, a_plan, a_run, answers, replaying, settled
 from scripted import NOW_MS, ScriptedEngine, flowing
 
@@ -24,9 +24,6 @@ from atom_console.engine.commands import (
 )
 from atom_console.engine.snapshot import EngineSnapshot, LeaseRow
 from atom_console.errors import UnreachableError
-
-SIZES = [(80, 24), (120, 40), (200, 60)]
-sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 @pytest.fixture

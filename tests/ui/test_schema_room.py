@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flatbuffers import Builder
 from flights import flying, section
-from frames import check_frame, console, frame
+from frames import check_frame, console, frame, sizes
 from letters import SECRET
 from scripted import NOW_MS, ScriptedEngine, flowing
 from shelves import FixedShelf, hostile
@@ -19,9 +19,6 @@ from atom_console.engine.schema_shelf import SchemaShelf, ShelfRow
 from atom_console.schema.loading import AnySchema
 from atom_console.ui.drawing import plain
 from atom_console.ui.rooms.schemas import words
-
-SIZES = [(80, 24), (120, 40), (200, 60)]
-sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 @pytest.fixture
