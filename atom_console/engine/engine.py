@@ -281,8 +281,7 @@ class Engine:
                 self._workload.resume()
                 return _receipt("Resumed the workload.")
             case "stop":
-                self._workload.stop()
-                return _receipt("Stopped the workload.")
+                return self._workload.stop()
             case "rate":
                 self._workload.pace(command.rate_per_s)
                 rate = "no limit" if command.rate_per_s is None else f"{command.rate_per_s:,g} events/s"
@@ -290,7 +289,7 @@ class Engine:
 
     def _drain(self, deadline_s: float) -> DrainReport:
         end_s = time.monotonic() + deadline_s
-        self._workload.stop(deadline_s)
+        self._workload.end(deadline_s)
         self._dead_letter_desk.stop()
         if self._opening is not None:
             self._opening.join(deadline_s)

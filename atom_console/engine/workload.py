@@ -23,7 +23,7 @@ class WorkloadRunner:
     """At most one workload at a time.
 
     Args:
-        on_end: told in the workload's thread how it ended.
+        on_end: told in the workload's thread how it ended, where nobody stopped it.
     """
 
     def __init__(self, on_end: Callable[[Receipt], None]) -> None:
@@ -63,8 +63,20 @@ class WorkloadRunner:
         self._require()
         self._pacer.rate_per_s = rate_per_s
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """End after the events that are being published."""
+    def stop(self, timeout_s: float = 5.0) -> Receipt:
+        """End after the events that are being published, and tell how many were taken.
+
+        Raises:
+            RefusedError: no workload is running.
+        """
+        self._require()
+        self.end(timeout_s)
+        if self._running:
+            return _receipt(f"Stopping {self._name}: {self._progress.sent:,} events sent so far.")
+        return _receipt(f"Stopped {self._told('sent')}")
+
+    def end(self, timeout_s: float) -> None:
+        """Stop where one is running, without a word."""
         self._stop.set()
         self._go.set()
         if self._thread is not None:
@@ -93,12 +105,20 @@ class WorkloadRunner:
             feed(producer, self._paused(chunks), pacer=self._pacer, stop=self._stop, progress=self._progress)
         except AtomError as error:
             ok, told, next_step = False, f"sent; then it ended: {error.what}", error.next_step
+        if ok and self._stop.is_set():
+            return
+        self._on_end(_receipt(self._told(told), ok=ok, next_step=next_step))
+
+    def _told(self, told: str) -> str:
         done = self._progress
         bad = f", {done.invalid:,} kept as invalid" if done.invalid else ""
-        text = f"{self._name}: {done.sent:,} events {told}{bad}."
-        self._on_end(Receipt(text, time.time_ns() // 1_000_000, ok=ok, next_step=next_step))
+        return f"{self._name}: {done.sent:,} events {told}{bad}."
 
     def _paused(self, chunks: Iterable[Chunk]) -> Iterable[Chunk]:
         for chunk in chunks:
             self._go.wait()
             yield chunk
+
+
+def _receipt(text: str, *, ok: bool = True, next_step: str | None = None) -> Receipt:
+    return Receipt(text, time.time_ns() // 1_000_000, ok=ok, next_step=next_step)

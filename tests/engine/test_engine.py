@@ -114,8 +114,25 @@ def test_a_workload_runs_pauses_resumes_stops_and_is_told_of(
         until(engine, lambda now: now.workload.state == "done" and now.workload.sent == 4_000)
         (receipt,) = _receipts(engine)
         assert receipt.text == "load.jsonl: 4,000 events sent."
-        with pytest.raises(RefusedError, match="no workload"):
-            engine.submit(PaceWorkload(action="pause"))
+        for action in ("pause", "stop"):
+            with pytest.raises(RefusedError, match="no workload"):
+                engine.submit(PaceWorkload(action=action))
+
+
+def test_a_workload_that_is_stopped_tells_once_how_many_events_it_sent(
+    cluster: MockCluster, loaded_for: Callable[..., Loaded], workload: Workload, tmp_path: Path
+) -> None:
+    path = tmp_path / "load.jsonl"
+    path.write_text("".join(to_line(decode(encode_mapping(e))) + "\n" for e in workload.events(4_000)))
+    with running(loaded_for(cluster.bootstrap_servers)) as engine:
+        engine.submit(StartWorkload(path=path, rate_per_s=1_000))
+        until(engine, lambda now: (now.workload.sent or 0) > 50)
+        receipt = engine.submit(PaceWorkload(action="stop"))
+        sent = engine.snapshot().workload.sent
+        assert sent is not None
+        assert 50 < sent < 4_000
+        assert receipt.text == f"Stopped load.jsonl: {sent:,} events sent."
+        assert not engine.receipts(), "one sentence, or the second would hide the count of the first"
 
 
 def _receipts(engine: Engine) -> list[Receipt]:
