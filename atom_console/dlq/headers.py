@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from atom_console.errors import CheckError
 
@@ -73,28 +74,73 @@ def decode_headers(blob: bytes) -> Headers:
         HeadersError: a length that points past the end, or a name that is not UTF-8.
     """
     out: list[tuple[str, bytes | None]] = []
-    at, end = 0, len(blob)
-    while at < end:
-        name, at = _take(blob, at, end, _U32)
-        value, at = _take(blob, at, end, _I32)
-        try:
-            text = (name or b"").decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise HeadersError(f"stored headers are damaged: a name before byte {at} is not UTF-8") from error
-        out.append((text, value))
+    start, at, end = 0, 0, len(blob)
+    unsigned, signed = _U32.unpack_from, _I32.unpack_from
+    try:
+        while at < end:
+            start = at
+            at += 4 + unsigned(blob, at)[0]
+            name = _text(blob[start + 4 : at])
+            (size,) = signed(blob, at)
+            at += 4
+            if size >= 0:
+                out.append((name, blob[at : at + size]))
+                at += size
+            elif size == -1:
+                out.append((name, None))
+            else:
+                raise _damaged(start, end)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise _damaged(start, end) from error
+    if at != end:
+        raise _damaged(start, end)
     return tuple(out)
 
 
-def _take(blob: bytes, at: int, end: int, size: struct.Struct) -> tuple[bytes | None, int]:
-    if at + 4 > end:
-        raise HeadersError(f"stored headers are damaged: cut at byte {at} of {end}")
-    (length,) = size.unpack_from(blob, at)
-    at += 4
-    if length == -1:
-        return None, at
-    if length < 0 or at + length > end:
-        raise HeadersError(f"stored headers are damaged: length {length} at byte {at - 4} of {end}")
-    return blob[at : at + length], at + length
+def decode_columns(blobs: Iterable[bytes]) -> Iterator[tuple[tuple[str, ...], tuple[bytes | None, ...]]]:
+    """`decode_headers` of many, as (names, values) of each.
+
+    Mostly they differ in their values only: one as long as an earlier one is read as that one was laid out, and taken
+    where all names and lengths are its.
+
+    Raises:
+        HeadersError: as `decode_headers`.
+    """
+    layouts: dict[int, _Layout] = {}
+    for blob in blobs:
+        layout = layouts.get(len(blob))
+        if layout is not None:
+            parts = layout.unpack(blob)
+            if parts[::2] == layout.prefixes:
+                yield layout.names, parts[1::2]
+                continue
+        headers = decode_headers(blob)
+        names, values = zip(*headers, strict=True) if headers else ((), ())
+        yield names, values
+        if None not in values:
+            layouts[len(blob)] = _layout(names, tuple(map(len, values)))
+
+
+class _Layout(NamedTuple):
+    unpack: Callable[[bytes], tuple[bytes, ...]]
+    prefixes: tuple[bytes, ...]
+    names: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def _layout(names: tuple[str, ...], sizes: tuple[int, ...]) -> _Layout:
+    prefixes = tuple(map(_prefix, names, sizes))
+    parts = "".join(f"{len(prefix)}s{size}s" for prefix, size in zip(prefixes, sizes, strict=True))
+    return _Layout(struct.Struct(parts).unpack, prefixes, names)
+
+
+@lru_cache(maxsize=1024)
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _damaged(start: int, end: int) -> HeadersError:
+    return HeadersError(f"stored headers are damaged: the one at byte {start} of {end} is cut, or no header at all")
 
 
 def payload_digest(key: bytes | None, value: bytes | None, headers: bytes) -> bytes:

