@@ -19,6 +19,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -39,17 +41,28 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported is never garbage: looking through it again and again was a sixth of the screen tests' time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and any(map(_needs_broker, session.items)):
+        command = [sys.executable, "-m", "tests.broker.archive"]
+        quiet = subprocess.DEVNULL  # what it cannot do, the tests will say
+        preparing = subprocess.Popen(command, cwd=session.config.rootpath, stdin=quiet, stdout=quiet, stderr=quiet)
+        session.config.add_cleanup(lambda: preparing.wait() and None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The screen's tests need no broker: they go first, while one is fetched."""
     for item in items:
-        if _KAFKA_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        if _needs_broker(item):
             item.add_marker("kafka")
+    items.sort(key=lambda item: "ui" not in item.path.parts)
+
+
+def _needs_broker(item: pytest.Item) -> bool:
+    return bool(_KAFKA_FIXTURES.intersection(getattr(item, "fixturenames", ())))
 
 
 @pytest.hookimpl(wrapper=True)
