@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -100,7 +102,7 @@ class RangeReader:
             open_ones = set(due)
             while open_ones and not self._stop.is_set():
                 messages = reader.batch(_SLICE_S)
-                inside = [message for message in messages if self._count(message, ends)]
+                inside = self._inside(messages, ends)
                 if inside:
                     yield inside
                     reader.start_waiting()
@@ -112,16 +114,18 @@ class RangeReader:
                 if open_ones and reader.waited_s > self._stall_s:
                     raise reader.reachability.error(reader.waited_s)
 
-    def _count(self, message: Message, ends: Mapping[int, int]) -> bool:
-        number: int = message.partition()  # type: ignore[assignment]  # set in every consumed message
-        offset: int = message.offset()  # type: ignore[assignment]
-        end = ends[number]
-        if offset >= end - 1:
-            self._complete.add(number)
-        if offset >= end:
-            return False
-        self._records[number] += 1
-        return True
+    def _inside(self, messages: list[Message], ends: Mapping[int, int]) -> list[Message]:
+        """Those of the ranges, counted. Only the last of each partition can be outside, as a rule: one look for all."""
+        numbers: list[int] = list(map(Message.partition, messages))  # type: ignore[arg-type]  # set in what was consumed
+        offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]
+        last = dict(zip(numbers, offsets, strict=True))
+        self._complete.update(number for number, offset in last.items() if offset >= ends[number] - 1)
+        if any(offset >= ends[number] for number, offset in last.items()):
+            within = [offset < ends[number] for number, offset in zip(numbers, offsets, strict=True)]
+            messages, numbers = list(compress(messages, within)), list(compress(numbers, within))
+        for number, count in Counter(numbers).items():
+            self._records[number] += count
+        return messages
 
     def _note_ends(self, reader: PartitionReader, ends: Mapping[int, int]) -> None:
         self._complete.update(number for number, offset in reader.ended.items() if offset >= ends[number])

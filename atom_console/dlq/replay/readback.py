@@ -6,10 +6,12 @@ found" only where every range was read to its end and nothing could have vanishe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Message
 
 from atom_console.dlq.replay.items import ID_HEADER, id_of
 from atom_console.dlq.replay.quiet import quiet_interpreter
@@ -122,12 +124,12 @@ def _read(
             found.doubts.append(Doubt(what))
 
 
-def copies_in(reader: Any) -> Iterator[tuple[int, int, bytes]]:
+def copies_in(reader: Iterable[list[Any]]) -> Iterator[tuple[int, int, bytes]]:
     """(partition, offset, record id) of every replayed record that a range reader yields."""
     header = ID_HEADER
     for messages in reader:
-        for message in messages:
-            headers = message.headers()
+        all_headers: Iterator[Any] = map(Message.headers, messages)
+        for message, headers in zip(messages, all_headers, strict=True):
             if not headers:
                 continue
             name, value = headers[-1]
