@@ -17,7 +17,7 @@ from atom_console.dlq.adapters.records import parent_of
 from atom_console.dlq.adapters.templates import Decoder
 from atom_console.dlq.ingest_ledger import Batch, Ledger
 from atom_console.dlq.ingest_sources import Sources
-from atom_console.dlq.replay.quiet import quiet_interpreter
+from atom_console.dlq.replay.quiet import SWITCH_OFTEN_S, quiet_interpreter
 from atom_console.errors import InputError, UnreachableError
 from atom_console.kafka.cluster import ClusterReader
 from atom_console.kafka.read_back import read_range
@@ -109,7 +109,7 @@ def ingest(
     call = _Call(store, kafka, cluster_id, knowing, fetch, spare)
     halt = stop or Event()
     reports = []
-    with quiet_interpreter():
+    with quiet_interpreter(SWITCH_OFTEN_S):
         for topic in wanted:
             one = _Topic(call, topic, Ledger(store, cluster_id, topic, ids.get(topic)), configs[topic])
             reports.append(one.run(_all_answer(topic, marks[topic]), again=again, stop=halt, on_progress=on_progress))
