@@ -101,8 +101,10 @@ class RangeReader:
         with PartitionReader(self._kafka, self._topic, due, read_committed=self._read_committed) as reader:
             open_ones = set(due)
             while open_ones and not self._stop.is_set():
-                messages = reader.batch(_SLICE_S)
-                inside = self._inside(messages, ends)
+                # Where no more can come than are asked for, the client does not wait for company.
+                most = sum(ends[number] - due[number] for number in open_ones)
+                messages = reader.batch(_SLICE_S, max(1, most))
+                inside = self._inside(messages, due, ends)
                 if inside:
                     yield inside
                     reader.start_waiting()
@@ -114,11 +116,16 @@ class RangeReader:
                 if open_ones and reader.waited_s > self._stall_s:
                     raise reader.reachability.error(reader.waited_s)
 
-    def _inside(self, messages: list[Message], ends: Mapping[int, int]) -> list[Message]:
-        """Those of the ranges, counted. Only the last of each partition can be outside, as a rule: one look for all."""
+    def _inside(self, messages: list[Message], due: dict[int, int], ends: Mapping[int, int]) -> list[Message]:
+        """Those of the ranges, counted. Only the last of each partition can be outside, as a rule: one look for all.
+
+        Args:
+            due: partition → the next offset, moved on here.
+        """
         numbers: list[int] = list(map(Message.partition, messages))  # type: ignore[arg-type]  # set in what was consumed
         offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]
         last = dict(zip(numbers, offsets, strict=True))
+        due.update((number, offset + 1) for number, offset in last.items())
         self._complete.update(number for number, offset in last.items() if offset >= ends[number] - 1)
         if any(offset >= ends[number] for number, offset in last.items()):
             within = [offset < ends[number] for number, offset in zip(numbers, offsets, strict=True)]

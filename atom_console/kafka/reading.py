@@ -156,8 +156,8 @@ class PartitionReader:
         """Count `waited_s` from now: the caller was busy, not the broker."""
         self._waiting_since = time.monotonic()
 
-    def batch(self, wait_s: float) -> list[Message]:
-        """Up to a thousand records as they came; fewer, also none, after `wait_s` seconds.
+    def batch(self, wait_s: float, most: int = _BATCH) -> list[Message]:
+        """Up to `most` records (a thousand at a time) as they came; fewer, also none, after `wait_s` seconds.
 
         Raises:
             LostOffsetsError: an offset is gone.
@@ -165,7 +165,7 @@ class PartitionReader:
             UnknownTopicError: the topic was deleted.
             UnreadableError: a damaged batch.
         """
-        messages = self._consumer.consume(_BATCH, wait_s)
+        messages = self._consumer.consume(min(most, _BATCH), wait_s)
         if not messages:
             return messages
         records = [message for message in messages if message.error() is None]
