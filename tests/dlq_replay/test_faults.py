@@ -17,6 +17,7 @@ from confluent_kafka.admin import AclOperation
 from atom_console.config import Settings
 from atom_console.dlq import lease
 from atom_console.dlq.filters import Filter
+from atom_console.dlq.replay import recover as recovering
 from atom_console.dlq.replay.log_end import logs_are_level
 from atom_console.dlq.replay.options import ReplayOptions
 from atom_console.dlq.replay.orphans import orphan_bytes
@@ -166,6 +167,27 @@ def test_without_read_permission_nothing_counts_as_not_found(kafka: BrokerHandle
         assert any("READ is not granted" in doubt for doubt in found.doubts)
     scene.finish(run_id)
     assert judge(read_topic(kafka.bootstrap, topic), range(200), scene.keys) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("askable", [True, False])
+def test_where_nobody_tells_the_log_end_nothing_counts_as_not_found(
+    kafka: BrokerHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, askable: bool
+) -> None:
+    """A cluster that speaks Kerberos alone, which is not to be had here: its answer is what is put in."""
+    scene = Scene(kafka, tmp_path / "dlq", rate=2_000.0)
+    _topic, run_id = scene.plan(200)
+    killed_in_flight(scene, run_id)
+    monkeypatch.setattr(recovering, "logs_are_level", lambda *_: None)
+    monkeypatch.setattr(recovering, "can_connect", lambda _: askable)
+    with Store.open(scene.directory, scene.settings.dlq) as store:
+        held = lease.acquire(store, "test")
+        options = ReplayOptions(**{**QUICK, "grace_s": 0.0, "clean_grace_s": 0.0})
+        found = recover(store, scene.settings.kafka, held.fencing, options)
+        lease.release(store, held)
+    assert found.absent == 0
+    assert found.still_unknown > 0
+    assert any("where the logs end" in doubt for doubt in found.doubts)
+    assert (found.wait_s is None) is not askable, "another look helps only where somebody can be asked"
 
 
 def test_an_open_transaction_of_somebody_else_hides_nothing(kafka: BrokerHandle, tmp_path: Path) -> None:

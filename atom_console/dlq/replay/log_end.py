@@ -7,20 +7,20 @@ for it, so the request is written here. Measured with frozen followers: the reco
 
 from __future__ import annotations
 
-import socket
-import ssl
+import logging
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.kafka.cluster import ClusterReader
+from atom_console.kafka.raw_connection import RawConnection
 
 if TYPE_CHECKING:
     from atom_console.config import KafkaSettings
     from atom_console.kafka.cluster_view import ClusterView
 
-_TIMEOUT_S: Final = 3.0
+LOG: Final = logging.getLogger("atom_console.dlq")
+
 _LIST_OFFSETS, _VERSION, _DEBUG_REPLICA, _LATEST = 2, 1, -2, -1
 
 
@@ -49,12 +49,13 @@ def logs_are_level(kafka: KafkaSettings, lows: Mapping[str, Mapping[int, int]]) 
 
 
 def _all_log_ends(kafka: KafkaSettings, by_leader: Mapping[str, list[tuple[str, int]]]) -> dict[tuple[str, int], int]:
-    """What could be asked; SASL is not spoken here."""
+    """What could be asked: without TLS or with it, and with a password (not with Kerberos or a token)."""
     ends: dict[tuple[str, int], int] = {}
-    if kafka.security_protocol in ("plaintext", "ssl"):
-        with suppress(OSError, struct.error, ValueError):
-            for address, partitions in by_leader.items():
-                ends |= _log_ends(kafka, address, partitions)
+    for address, partitions in by_leader.items():
+        try:
+            ends |= log_ends(kafka, address, partitions)
+        except (OSError, struct.error, ValueError) as error:
+            LOG.warning("the log end is not known, %s: %s", address, error, extra={"event": "dlq.log_end"})
     return ends
 
 
@@ -72,36 +73,22 @@ def _replicated(view: ClusterView, topics: Mapping[str, Any]) -> dict[str, list[
     return found
 
 
-def _log_ends(kafka: KafkaSettings, address: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT_S) as plain:
-        connection = _secured(kafka, plain, host)
-        request = _request(partitions)
-        connection.sendall(struct.pack(">i", len(request)) + request)
-        (length,) = struct.unpack(">i", _receive(connection, 4))
-        return _response(_receive(connection, length))
+def log_ends(kafka: KafkaSettings, address: str, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """(topic, partition) → log end as the leader at `address` tells; without those that it does not tell.
+
+    Raises:
+        OSError: no connection, or no login.
+        struct.error: an answer that is none.
+    """
+    with RawConnection(kafka, address) as connection:
+        return _ends_in(connection.ask(_LIST_OFFSETS, _VERSION, _body(partitions)))
 
 
-def _secured(kafka: KafkaSettings, plain: socket.socket, host: str) -> socket.socket:
-    if kafka.security_protocol == "plaintext":
-        return plain
-    context = ssl.create_default_context(cafile=None if kafka.ssl_ca_location is None else str(kafka.ssl_ca_location))
-    if kafka.ssl_endpoint_identification_algorithm == "none":
-        context.check_hostname = False
-    if kafka.ssl_certificate_location is not None:
-        password = None if kafka.ssl_key_password is None else kafka.ssl_key_password.get_secret_value()
-        key = None if kafka.ssl_key_location is None else str(kafka.ssl_key_location)
-        context.load_cert_chain(str(kafka.ssl_certificate_location), key, password)
-    return context.wrap_socket(plain, server_hostname=host)
-
-
-def _request(partitions: list[tuple[str, int]]) -> bytes:
+def _body(partitions: Sequence[tuple[str, int]]) -> bytes:
     by_topic: dict[str, list[int]] = {}
     for topic, partition in partitions:
         by_topic.setdefault(topic, []).append(partition)
-    client = b"atom-console"
-    out = [struct.pack(">hhih", _LIST_OFFSETS, _VERSION, 1, len(client)), client]
-    out.append(struct.pack(">ii", _DEBUG_REPLICA, len(by_topic)))
+    out = [struct.pack(">ii", _DEBUG_REPLICA, len(by_topic))]
     for topic, numbers in by_topic.items():
         name = topic.encode()
         out += [struct.pack(">h", len(name)), name, struct.pack(">i", len(numbers))]
@@ -109,11 +96,11 @@ def _request(partitions: list[tuple[str, int]]) -> bytes:
     return b"".join(out)
 
 
-def _response(data: bytes) -> dict[tuple[str, int], int]:
+def _ends_in(data: bytes) -> dict[tuple[str, int], int]:
     """(topic, partition) → log end, of those without an error."""
     found: dict[tuple[str, int], int] = {}
-    (topics,) = struct.unpack_from(">i", data, 4)
-    at = 8
+    (topics,) = struct.unpack_from(">i", data)
+    at = 4
     for _ in range(topics):
         (length,) = struct.unpack_from(">h", data, at)
         topic = data[at + 2 : at + 2 + length].decode()
@@ -126,13 +113,3 @@ def _response(data: bytes) -> dict[tuple[str, int], int]:
             if error == 0:
                 found[topic, partition] = offset
     return found
-
-
-def _receive(connection: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        part = connection.recv(length - len(data))
-        if not part:
-            raise ValueError("the broker closed the connection")
-        data += part
-    return bytes(data)

@@ -22,6 +22,7 @@ from atom_console.dlq.replay.readback import Doubt, Found, find
 from atom_console.dlq.replay.windows import Clerk, Landed, Outcome, StoredWindow, open_windows
 from atom_console.dlq.times import now_ms
 from atom_console.kafka.cluster import ClusterReader
+from atom_console.kafka.raw_connection import can_connect
 
 if TYPE_CHECKING:
     import apsw
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _ORPHAN_WAIT_S: Final = 1.0
 _AGAIN_S: Final = 1.0
+_HIDDEN: Final = "nobody tells where the logs end, so records may wait for followers where no reader sees them"
 
 
 @dataclass(slots=True)
@@ -77,9 +79,12 @@ def recover(
     failpoints.reach("in_recovery")
     report.read = found.read
     doubts = found.doubts + look.living_senders()
-    wait_s = look.grace_left_s(options, clean=clean)
     absent: set[int] = set()
     missing = any(name not in found.copies for name, _ in records.values())
+    level = logs_are_level(kafka, look.lows) if missing else True
+    if level is None:
+        doubts.append(Doubt(_HIDDEN, passing=can_connect(kafka)))
+    wait_s = look.grace_left_s(options, clean=clean, level=level)
     if missing and not doubts and wait_s == 0:
         second = look.once(options)
         report.read += second.read
@@ -133,10 +138,9 @@ class _Look:
         living = [number for number in others if lease.holder_lives(self.store.directory, number)]
         return [Doubt("the process that sent them still lives: end it first")] if living else []
 
-    def grace_left_s(self, options: ReplayOptions, *, clean: bool) -> float:
+    def grace_left_s(self, options: ReplayOptions, *, clean: bool, level: bool | None) -> float:
         """Seconds until "not found" may be believed; 0 = now."""
-        level = logs_are_level(self._kafka, self.lows)
-        grace = options.clean_grace_s if clean and level is not None else options.grace_s
+        grace = options.clean_grace_s if clean else options.grace_s
         at = now_ms()
         since = max(w.opened_at if w.orphaned_at is None else w.orphaned_at for w in self.windows)
         left = max(0.0, grace - (at - since) / 1000)
