@@ -35,7 +35,7 @@ demo: $(RUNTIME) ## open the console on the embedded sandbox: no broker, no acco
 	@$(BIN)/atom-console demo
 
 test: $(DEV) ## the whole suite; fetches and starts a real Kafka where Java and Maven are present
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 check: $(DEV) ## ruff, format, mypy --strict, import-linter
 	@$(BIN)/ruff check .

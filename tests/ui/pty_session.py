@@ -19,6 +19,8 @@ from types import TracebackType
 import pyte
 
 CHILD = Path(__file__).parent / "console_child.py"
+_MARK = b"\x1b]777;read\x07"
+"""A sequence that changes nothing on the screen."""
 
 
 class PtySession:
@@ -103,7 +105,14 @@ class PtySession:
         self.master = -1
 
     def end(self, seconds: float = 10) -> int:
-        return self.process.wait(seconds)
+        """Wait for the process, and until all that it wrote is read: a mark written behind it has come."""
+        code = self.process.wait(seconds)
+        if self.slave >= 0 and self.reading.is_set():
+            os.write(self.slave, _MARK)
+            self.wait(lambda: _MARK in self.raw, "the end of the output")
+            with self._lock:
+                self.raw[:] = self.raw.replace(_MARK, b"")
+        return code
 
     @property
     def restored(self) -> bool:
