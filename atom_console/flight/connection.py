@@ -170,6 +170,27 @@ class Connection:
         return fl.FlightCallOptions(timeout=deadline_s, headers=headers)
 
 
+class KeptClient:
+    """The client of one reading thread: used again for its next endpoint where that is on the same server."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._client: fl.FlightClient | None = None
+
+    def open(self, connection: Connection) -> fl.FlightClient:
+        """A client of this connection."""
+        if self._client is None or connection != self._connection:
+            self.close()
+            self._client, self._connection = connection.open(), connection
+        return self._client
+
+    def close(self) -> None:
+        """Disconnect: the end, or a stream that broke off."""
+        client, self._client, self._connection = self._client, None, None
+        if client is not None:
+            client.close()
+
+
 def read_pem(path: Path, setting: str) -> bytes:
     """A PEM file; `setting` is how messages name it.
 

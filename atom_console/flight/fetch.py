@@ -18,7 +18,7 @@ import pyarrow as pa
 from atom_console.errors import AtomError, PartialError
 from atom_console.flight.channel import fl
 from atom_console.flight.compare import check_stream
-from atom_console.flight.connection import Connection
+from atom_console.flight.connection import Connection, KeptClient
 from atom_console.flight.errors import (
     FlightTimeoutError,
     FrozenPeerError,
@@ -222,32 +222,37 @@ class Fetch:
     # What follows runs in the reading threads.
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                number = self._next_endpoint
-                self._next_endpoint += 1
-            if number >= len(self.plan.endpoints):
-                return
-            ring = self._rings[number if len(self._rings) > 1 else 0]
-            try:
-                self._read(self.plan.endpoints[number], ring)
-            except RingClosed:
-                ring.finish()
-            except BaseException as error:  # noqa: BLE001 - the consumer must learn of it, whatever it is
-                ring.finish(error)
-            else:
-                ring.finish()
-            with self._lock:
-                self._endpoints_done += 1
-            self._opened.set()
+        with closing(KeptClient()) as kept:
+            while (number := self._take_endpoint()) < len(self.plan.endpoints):
+                self._work_at(number, kept)
 
-    def _read(self, endpoint: Endpoint, ring: Ring[tuple[pa.RecordBatch, int]]) -> None:
+    def _take_endpoint(self) -> int:
+        with self._lock:
+            number = self._next_endpoint
+            self._next_endpoint += 1
+        return number
+
+    def _work_at(self, number: int, kept: KeptClient) -> None:
+        ring = self._rings[number if len(self._rings) > 1 else 0]
+        try:
+            self._read(self.plan.endpoints[number], ring, kept)
+        except RingClosed:
+            ring.finish()
+        except BaseException as error:  # noqa: BLE001 - the consumer must learn of it, whatever it is
+            ring.finish(error)
+        else:
+            ring.finish()
+        with self._lock:
+            self._endpoints_done += 1
+        self._opened.set()
+
+    def _read(self, endpoint: Endpoint, ring: Ring[tuple[pa.RecordBatch, int]], kept: KeptClient) -> None:
         delivered = failures = 0
         locations = endpoint.locations or ("",)
         while True:
             location = locations[failures % len(locations)]
             try:
-                with closing(self._receive(endpoint, location, delivered)) as batches:
+                with closing(self._receive(endpoint, location, delivered, kept)) as batches:
                     for batch in batches:
                         size = batch.get_total_buffer_size()
                         ring.put((batch, size), size)
@@ -271,13 +276,16 @@ class Fetch:
                         self._resumes += 1
                     self._cancelled.wait(min(_BACKOFF_S[0] * 2 ** (failures - 1), _BACKOFF_S[1]))
 
-    def _receive(self, endpoint: Endpoint, location: str, delivered: int) -> Generator[pa.RecordBatch]:
+    def _receive(
+        self, endpoint: Endpoint, location: str, delivered: int, kept: KeptClient
+    ) -> Generator[pa.RecordBatch]:
         connection = self._connection.at(location) if location else self._connection
         ticket, skip = endpoint.ticket, delivered
         if delivered and endpoint.resume == "from batch":
             ticket, skip = from_batch(ticket, delivered), 0
-        client = connection.open()
+        client = kept.open(connection)
         reader = None
+        ended = False
         try:
             with translated(f"DoGet of {self.plan.name}", connection.uri):
                 reader = client.do_get(fl.Ticket(ticket), connection.call_options(deadline_s=self._time_left()))
@@ -287,6 +295,7 @@ class Fetch:
                     try:
                         batch = reader.read_chunk().data
                     except StopIteration:
+                        ended = True
                         return
                     if batch is None:
                         continue
@@ -299,7 +308,8 @@ class Fetch:
                 with self._lock:
                     self._readers.discard(reader)
                 reader.cancel()
-            client.close()
+            if not ended:
+                kept.close()
 
     def _time_left(self) -> float | None:
         if self._limits.deadline_s is None:

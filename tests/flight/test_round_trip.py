@@ -9,6 +9,7 @@ import pytest
 
 from atom_console.errors import AtomError
 from atom_console.flight.client import FlightConsole
+from atom_console.flight.connection import Connection
 from atom_console.flight.download import Download
 from atom_console.flight.errors import PeerUnreachableError, PermissionDeniedError, PlanNotFoundError
 from atom_console.flight.fetch_plan import Limits
@@ -61,6 +62,19 @@ def test_order_is_kept_across_endpoints_and_free_without(serve: Serve, console: 
         stamps = [batch["timestamp"][0].as_py() for batch in fetch]
     assert stamps == sorted(stamps)
     assert len(stamps) == 37
+
+
+def test_a_reading_thread_connects_once_for_all_its_endpoints(
+    serve: Serve, console: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = console(serve(endpoints=7).uri, limits=Limits(parallel=2, idle_timeout_s=20))
+    plan = client.info("mdf-300k").fetch
+    opened: list[str] = []
+    connect = Connection.open
+    monkeypatch.setattr(Connection, "open", lambda self: opened.append(self.uri) or connect(self))
+    with client.fetch(plan) as fetch:
+        assert sum(batch.num_rows for batch in fetch) == 300_000
+    assert 1 <= len(opened) <= 2
 
 
 def test_locations_are_followed_to_another_server_and_past_a_dead_one(serve: Serve, console: Connect) -> None:
