@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from atom_console.dlq.check import check
@@ -101,19 +101,27 @@ class Scene:
         assert report.ok, report.findings
 
 
-def kill_randomly(scene: Scene, tally: Tally, kills: int, *, count: int, longest_s: float, seed: int) -> None:
-    """Kill until `kills` have been made; every run that ends is counted and followed by another."""
-    chance = random.Random(seed)
+def kill_randomly(
+    scene: Scene, tally: Tally, kills: int, *, count: int, longest_s: float, seed: int, calm: Lock | None = None
+) -> None:
+    """Kill until `kills` have been made; every run that ends is counted and followed by another.
+
+    Args:
+        calm: held while nothing may happen to the broker: to plan, and to finish and count.
+    """
+    chance, calm = random.Random(seed), calm or Lock()
     while tally.kills < kills:
-        topic, run_id = scene.plan(count)
+        with calm:
+            topic, run_id = scene.plan(count)
         while tally.kills < kills and scene.run_state(run_id).state != "finished":
             child = scene.child(run_id)
             child.wait_until_open()
             time.sleep(chance.uniform(0, longest_s))
             tally.kills += child.kill()
-        if scene.run_state(run_id).state != "finished":
-            scene.finish(run_id)
-        scene.count(topic, run_id, count, tally)
+        with calm:
+            if scene.run_state(run_id).state != "finished":
+                scene.finish(run_id)
+            scene.count(topic, run_id, count, tally)
 
 
 def kill_at(scene: Scene, name: str, times: int, tally: Tally, *, count: int) -> bool:
@@ -139,22 +147,23 @@ def every_failpoint() -> Iterator[tuple[str, int]]:
             yield name, 3
 
 
-def disturb(broker: KafkaBroker, stop: Event, kills: int, pauses: int, seed: int) -> dict[str, int]:
-    """Kill and stop the broker at random until `stop` is set."""
+def disturb(broker: KafkaBroker, stop: Event, calm: Lock, kills: int, pauses: int, seed: int) -> dict[str, int]:
+    """Kill and stop the broker at random until `stop` is set; it is whole whenever `calm` is free."""
     chance = random.Random(seed)
     done = {"kills": 0, "pauses": 0}
 
     def work() -> None:
         while not stop.wait(chance.uniform(0.5, 3.0)):
-            if done["kills"] < kills and (done["pauses"] >= pauses or chance.random() < 0.5):
-                broker.kill()
-                broker.restart()
-                done["kills"] += 1
-            elif done["pauses"] < pauses:
-                broker.pause()
-                time.sleep(chance.uniform(0.5, 3.0))
-                broker.resume()
-                done["pauses"] += 1
+            with calm:
+                if done["kills"] < kills and (done["pauses"] >= pauses or chance.random() < 0.5):
+                    broker.kill()
+                    broker.restart()
+                    done["kills"] += 1
+                elif done["pauses"] < pauses:
+                    broker.pause()
+                    time.sleep(chance.uniform(0.5, 3.0))
+                    broker.resume()
+                    done["pauses"] += 1
 
     Thread(target=work, daemon=True).start()
     return done
@@ -189,14 +198,22 @@ def main() -> int:
             **grace,
         )
         begun = time.monotonic()
-        stop = Event()
-        told = disturb(broker, stop, chosen.broker_kills, chosen.broker_pauses, chosen.seed) if disturbed else {}
+        stop, calm = Event(), Lock()
+        told = disturb(broker, stop, calm, chosen.broker_kills, chosen.broker_pauses, chosen.seed) if disturbed else {}
         if chosen.failpoints:
             for name, times in every_failpoint():
                 reached = kill_at(scene, name, times, tally, count=200)
                 print(f"  {name}:{times} {'killed' if reached else 'not reached'}", flush=True)
         if chosen.kills:
-            kill_randomly(scene, tally, chosen.kills, count=chosen.records, longest_s=chosen.longest, seed=chosen.seed)
+            kill_randomly(
+                scene,
+                tally,
+                chosen.kills,
+                count=chosen.records,
+                longest_s=chosen.longest,
+                seed=chosen.seed,
+                calm=calm,
+            )
         stop.set()
         seconds = time.monotonic() - begun
     print(
