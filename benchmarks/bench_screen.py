@@ -7,7 +7,6 @@ and does nothing; that of the acknowledgement is the same workload through `atom
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from atom_console.sandbox.mock_cluster import MockCluster
 from atom_console.sandbox.workload import Workload
 from benchmarks.bench_dlq import build_million
 from benchmarks.harness import Result
-from benchmarks.terminal import Console
+from benchmarks.terminal import Console, bare_environ
 
 _BUSY = 20_000
 _PACE = 1_000
@@ -148,7 +147,7 @@ def _headless_p99(home: Path, cluster: MockCluster, path: Path) -> float:
     own = {"ATOM_KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers, "ATOM_DLQ_DIR": str(home)}
     done = subprocess.run(
         [sys.executable, "-m", "atom_console", *command],
-        env={**os.environ, **own, "ATOM_DLQ_MIN_FREE_BYTES": "1048576"},
+        env={**bare_environ(), **own, "ATOM_DLQ_MIN_FREE_BYTES": "1048576"},
         capture_output=True,
         check=True,
     )
@@ -212,7 +211,7 @@ def _dead_letters(home: Path, cluster: MockCluster) -> None:
     cluster.topic_error("refused", 29)
     command = ["produce", str(_workload(home / "refused.jsonl", 200)), "--topic", "refused"]
     own = {"ATOM_KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers, "ATOM_DLQ_DIR": str(home / "dlq")}
-    environ = {**os.environ, **own, "ATOM_DLQ_MIN_FREE_BYTES": "1048576"}
+    environ = {**bare_environ(), **own, "ATOM_DLQ_MIN_FREE_BYTES": "1048576"}
     subprocess.run([sys.executable, "-m", "atom_console", *command], env=environ, capture_output=True, check=False)
 
 

@@ -22,6 +22,11 @@ _STYLE: Final = re.compile(rb"\x1b\[[\d;]*m")
 _LIMIT_S: Final = 20.0
 
 
+def bare_environ() -> dict[str, str]:
+    """Our environment without settings: a variable of the bench alone would be refused as one that does not exist."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ATOM_") and name != "NO_COLOR"}
+
+
 class Console:
     """`atom-console` at 120×40 with a home of its own. Use it as a context manager.
 
@@ -44,16 +49,13 @@ class Console:
             "ATOM_DLQ_MIN_FREE_BYTES": "1048576",
             "ATOM_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         }
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith("ATOM_") and name != "NO_COLOR"
-        }
         self.started_s = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "atom_console"],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=kept | own | environ,
+            env=bare_environ() | own | environ,
             start_new_session=True,
         )
         os.close(slave)
