@@ -1,12 +1,11 @@
 """The console on a pseudo terminal of 120×40, over the embedded cluster: what is waited for, and what it costs.
 
 Times are from the key to its words on the terminal. The baseline of the first paint is a Python that imports Textual
-and does nothing; that of the acknowledgement is the same workload through `atom-console produce`, in turn.
+and does nothing; that of the acknowledgement is the same workload without a screen, in turn.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -128,11 +127,14 @@ def _under_load(home: Path, cluster: MockCluster, busy: Path) -> Iterator[Result
 
 
 def _acknowledgement(home: Path, cluster: MockCluster, path: Path) -> Iterator[Result]:
+    """From the second event on: the first waits for the producer's id, with the screen and without."""
     ours, bare = [], []
-    for turn in range(2):
+    first = _workload(home / "first.jsonl", 1)
+    for turn in range(3):
         bare.append(_headless_p99(home / f"headless-{turn}", cluster, path))
         with Console(home / f"open-{turn}", cluster.bootstrap_servers) as console:
             console.until("connected")
+            console.after(f":workload {first}\r", "1 in = 1 acked")
             console.press(f":workload {path} {_PACE}\r")
             console.read_for(7.0)
             ours.append(float(_LATENCIES.findall(console.drawn)[-1][2]))
@@ -143,15 +145,14 @@ def _acknowledgement(home: Path, cluster: MockCluster, path: Path) -> Iterator[R
 
 
 def _headless_p99(home: Path, cluster: MockCluster, path: Path) -> float:
-    command = ["produce", str(path), "--rate", str(_PACE), "--limit", str(6 * _PACE), "--json"]
     own = {"ATOM_KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers, "ATOM_DLQ_DIR": str(home)}
     done = subprocess.run(
-        [sys.executable, "-m", "atom_console", *command],
+        [sys.executable, "-m", "benchmarks.paced_producer", str(path), str(_PACE), str(6 * _PACE)],
         env={**bare_environ(), **own, "ATOM_DLQ_MIN_FREE_BYTES": "1048576"},
         capture_output=True,
         check=True,
     )
-    return float(json.loads(done.stdout)["ack_ms"]["p99"])
+    return float(done.stdout)
 
 
 def _leaving(home: Path, cluster: MockCluster, path: Path) -> Iterator[Result]:
