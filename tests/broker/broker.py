@@ -265,6 +265,9 @@ class KafkaBroker:
             "share.coordinator.state.topic.min.isr": 1,
             "share.coordinator.state.topic.num.partitions": 2,
             "group.initial.rebalance.delay.ms": 0,
+            # Retention looks 30 s after the start and every 5 minutes, and would take the old records of a test that
+            # runs just then: later than any session.
+            "log.initial.task.delay.ms": 3_600_000,
             # A killed broker may register again only when its old session has ended: 9 s by default.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
