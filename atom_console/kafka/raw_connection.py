@@ -38,8 +38,9 @@ class RawConnection:
     """
 
     def __init__(self, kafka: KafkaSettings, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT_S)
+        name, _, port = address.rpartition(":")
+        host = name.strip("[]")
+        self._socket = socket.create_connection((host, int(port)), _TIMEOUT_S)
         try:
             if kafka.security_protocol in ("ssl", "sasl_ssl"):
                 self._socket = _context(kafka).wrap_socket(self._socket, server_hostname=host)

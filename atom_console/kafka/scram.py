@@ -7,6 +7,10 @@ import hashlib
 import hmac
 import os
 from collections.abc import Generator
+from typing import Final
+
+_MOST_ROUNDS: Final = 1_000_000
+"""Kafka itself takes up to 16,384; a broker that asks for more would only keep us busy."""
 
 Exchange = Generator[bytes, bytes, None]
 """Yields what is sent, is given the answer to it, and ends when the server is satisfied."""
@@ -30,20 +34,30 @@ def scram(user: str, password: str, algorithm: str, *, nonce: str | None = None)
     name = user.replace("=", "=3D").replace(",", "=2C")
     ours = nonce or base64.b64encode(os.urandom(18)).decode()
     first = f"n={name},r={ours}"
-    challenge = (yield f"n,,{first}".encode()).decode()
-    asked = _fields(challenge)
-    if not asked.get("r", "").startswith(ours) or "s" not in asked or not asked.get("i", "").isdigit():
-        raise ConnectionRefusedError(f"SCRAM: the server answered {challenge[:100]!r}")
-    salted = hashlib.pbkdf2_hmac(algorithm, password.encode(), base64.b64decode(asked["s"]), int(asked["i"]))
-    final = f"c=biws,r={asked['r']}"
+    challenge = (yield f"n,,{first}".encode()).decode(errors="replace")
+    theirs, salt, rounds = _asked(challenge, ours)
+    salted = hashlib.pbkdf2_hmac(algorithm, password.encode(), salt, rounds)
+    final = f"c=biws,r={theirs}"
     signed = f"{first},{challenge},{final}".encode()
     key = hmac.digest(salted, b"Client Key", algorithm)
     mask = hmac.digest(hashlib.new(algorithm, key).digest(), signed, algorithm)
     proof = bytes(a ^ b for a, b in zip(key, mask, strict=True))
-    verdict = _fields((yield f"{final},p={base64.b64encode(proof).decode()}".encode()).decode())
+    verdict = _fields((yield f"{final},p={base64.b64encode(proof).decode()}".encode()).decode(errors="replace"))
     expected = hmac.digest(hmac.digest(salted, b"Server Key", algorithm), signed, algorithm)
     if not hmac.compare_digest(verdict.get("v", "").encode(), base64.b64encode(expected)):
         raise ConnectionRefusedError(f"SCRAM: {verdict.get('e', 'the server does not know the password either')}")
+
+
+def _asked(challenge: str, ours: str) -> tuple[str, bytes, int]:
+    """Nonce, salt and how often to hash, of a challenge that answers our nonce."""
+    fields = _fields(challenge)
+    try:
+        theirs, salt, rounds = fields["r"], base64.b64decode(fields["s"], validate=True), int(fields["i"])
+    except (KeyError, ValueError):
+        theirs, salt, rounds = "", b"", 0
+    if not theirs.startswith(ours) or not 0 < rounds <= _MOST_ROUNDS:
+        raise ConnectionRefusedError(f"SCRAM: the server answered {challenge[:100]!r}")
+    return theirs, salt, rounds
 
 
 def _fields(message: str) -> dict[str, str]:

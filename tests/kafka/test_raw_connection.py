@@ -39,7 +39,19 @@ def test_scram_is_as_rfc_7677_has_it() -> None:
         exchange.send(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
 
 
-@pytest.mark.parametrize("answer", [b"", b"r=other,s=AA==,i=1", b"r=x,s=AA==,i=many", b"e=unknown-user"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"r=other,s=AA==,i=1",
+        b"r=x,s=AA==,i=many",
+        b"e=unknown-user",
+        b"r=x,s=A,i=1",
+        b"r=x,s=AA==,i=0",
+        b"r=x,s=AA==,i=99999999999",
+        b"r=x,s=\xff,i=1",
+    ],
+)
 def test_a_server_that_answers_something_else_is_refused(answer: bytes) -> None:
     exchange = scram("user", "pencil", "sha256", nonce="x")
     next(exchange)
