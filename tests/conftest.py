@@ -46,7 +46,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and any(map(_needs_broker, session.items)):
+    alone = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and not session.config.option.collectonly
+    if alone and any(map(_needs_broker, session.items)):
         command = [sys.executable, "-m", "tests.broker.archive"]
         quiet = subprocess.DEVNULL  # what it cannot do, the tests will say
         preparing = subprocess.Popen(command, cwd=session.config.rootpath, stdin=quiet, stdout=quiet, stderr=quiet)

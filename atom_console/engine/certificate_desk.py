@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atom_console.config import paths
 from atom_console.engine.commands import (
@@ -95,13 +95,13 @@ class CertificateDesk:
 
     def _profiles(self) -> Receipt:
         profiles: Mapping[str, Profile] = self.store.profiles()
-        return _receipt(f"Read {len(profiles)} profiles.", profiles)
+        return Receipt.now(f"Read {len(profiles)} profiles.", value=profiles)
 
     def _show(self, command: ShowCertificate) -> Receipt:
         store = self.store
         entry = store.find(command.name)
         versions = sorted((e for e in store.entries() if e.name == entry.name), key=lambda e: -e.issued_at_ms)
-        return _receipt(f"Read {entry.name}.", CertificateDetail(entry, tuple(versions)))
+        return Receipt.now(f"Read {entry.name}.", value=CertificateDetail(entry, tuple(versions)))
 
     def _verify(self, command: VerifyCertificate) -> Receipt:
         from atom_console.pki.translate import Transport
@@ -112,7 +112,7 @@ class CertificateDesk:
             report = verify(pair, passphrase=secret)
         else:
             report = diagnose(pair, target_of(command.against, Transport(command.transport)), passphrase=secret)
-        return _receipt(f"{report.sentence}.", report, ok=report.ok)
+        return Receipt.now(f"{report.sentence}.", value=report, ok=report.ok)
 
     def _snippet(self, command: ShowSnippet) -> Receipt:
         from atom_console.pki.snippets import FORMS, snippet
@@ -121,7 +121,7 @@ class CertificateDesk:
             raise InputError(f"there is no snippet {command.form!r}", next_step=f"use one of {', '.join(FORMS)}")
         store = self.store
         text = snippet(command.form, store, store.find(command.name))
-        return _receipt(f"Made the {command.form} snippet of {command.name}.", text)
+        return Receipt.now(f"Made the {command.form} snippet of {command.name}.", value=text)
 
     def _issue(self, command: IssueCertificate) -> Receipt:
         from atom_console.pki.issuing import issue
@@ -129,20 +129,22 @@ class CertificateDesk:
         made = issue(self.store, self._secret(command.passphrase), [command.order])[0]
         notices = "".join(f" {notice}." for notice in made.notices)
         days = (made.entry.not_after_ms - time.time_ns() // 1_000_000) / 86_400_000
-        return _receipt(f"Issued {made.entry.name} for {days:.0f} days.{notices}", (made.entry,))
+        return Receipt.now(f"Issued {made.entry.name} for {days:.0f} days.{notices}", value=(made.entry,))
 
     def _renew(self, command: RenewCertificates) -> Receipt:
         from atom_console.pki.issuing import renew
 
         made = renew(self.store, self._secret(command.passphrase), tuple(command.names))
         names = ", ".join(one.entry.name for one in made)
-        return _receipt(f"Renewed {names}; the old pairs stay valid until their end.", tuple(one.entry for one in made))
+        return Receipt.now(
+            f"Renewed {names}; the old pairs stay valid until their end.", value=tuple(one.entry for one in made)
+        )
 
     def _plan(self) -> Receipt:
         from atom_console.pki.rotation import plan
 
         found = plan(self.store)
-        return _receipt(f"Step {found.step} of 3 is next.", found)
+        return Receipt.now(f"Step {found.step} of 3 is next.", value=found)
 
     def _rotate(self, command: RotateCa) -> Receipt:
         from atom_console.pki import rotation
@@ -166,7 +168,7 @@ class CertificateDesk:
         else:
             done = rotation.retire(store, peers_switched=command.peers_switched)
             text = f"Retired {', '.join(done.retired)}: the trust bundle holds the new root alone."
-        return _receipt(text, tuple(one.entry for one in done.issued))
+        return Receipt.now(text, value=tuple(one.entry for one in done.issued))
 
     def _export(self, command: ExportCertificate) -> Receipt:
         from atom_console.pki.export import export_pem, export_pkcs12
@@ -183,7 +185,7 @@ class CertificateDesk:
                 store, entry, command.directory, command.password, key_passphrase=secret, replace=command.replace
             )
         names = ", ".join(path.name for path in files)
-        return _receipt(f"Wrote {names} in {command.directory}.", tuple(files))
+        return Receipt.now(f"Wrote {names} in {command.directory}.", value=tuple(files))
 
 
 def target_of(text: str, transport: Transport, *, tls: bool = True) -> Target:
@@ -199,7 +201,3 @@ def target_of(text: str, transport: Transport, *, tls: bool = True) -> Target:
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"{text!r} is not HOST:PORT", next_step="write broker-1.internal:9093 or [fd00::1]:9093")
     return Target(host, int(port), transport, tls=tls)
-
-
-def _receipt(text: str, value: Any, *, ok: bool = True) -> Receipt:
-    return Receipt(text, time.time_ns() // 1_000_000, ok=ok, value=value)

@@ -6,6 +6,7 @@ change under the hand.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,3 +299,8 @@ class Receipt:
     ok: bool = True
     next_step: str | None = None
     value: Any = None
+
+    @classmethod
+    def now(cls, text: str, *, ok: bool = True, next_step: str | None = None, value: Any = None) -> Receipt:
+        """A receipt of this moment."""
+        return cls(text, time.time_ns() // 1_000_000, ok, next_step, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +106,7 @@ class DeadLetterDesk:
 
         report = export(self._reader, command.seqs, command.path, command.format, clearance=self._settings.clearance)
         masked = f" ({report.masked:,} masked by your clearance)" if report.masked else ""
-        return _receipt(f"Wrote {report.written:,} records to {report.path.name}{masked}.", value=report.written)
+        return Receipt.now(f"Wrote {report.written:,} records to {report.path.name}{masked}.", value=report.written)
 
     def change(self, command: ChangeState) -> Receipt:
         """Release, set aside, discard or restore the marked records; a long list a part at a time."""
@@ -128,7 +127,7 @@ class DeadLetterDesk:
             if len(frozen) < len(part):
                 left["not in the store any more"] += len(part) - len(frozen)
         why = "".join(f"; {count:,} left: {why}" for why, count in left.items())
-        return _receipt(f"{_DONE[command.action]} {changed:,} of {len(seqs):,}{why}.", ok=not left, value=changed)
+        return Receipt.now(f"{_DONE[command.action]} {changed:,} of {len(seqs):,}{why}.", ok=not left, value=changed)
 
     def edit(self, command: EditRecord) -> Receipt:
         """Store a new revision of one record."""
@@ -136,7 +135,7 @@ class DeadLetterDesk:
 
         stored = store_edit(self._store(), self._settings, command.edit, command.reason)
         new_id = " with a new event id" if command.edit.new_id else ""
-        return _receipt(f"Edited one dead letter: revision {stored.rev}{new_id}.", value=stored.rev)
+        return Receipt.now(f"Edited one dead letter: revision {stored.rev}{new_id}.", value=stored.rev)
 
     def plan(self, command: PlanReplay) -> Receipt:
         """The dry run of the marked records, or of the beginning of another plan; the value is a `StoredPlan`."""
@@ -158,12 +157,12 @@ class DeadLetterDesk:
         if command.instead_of is not None:
             plans.drop(store, command.instead_of, f"plan {made.run_id} was made instead")
         text = f"Planned run {made.run_id}: {made.count:,} events; nothing is sent yet."
-        return _receipt(text, value=plans.StoredPlan(made, options, "planned"))
+        return Receipt.now(text, value=plans.StoredPlan(made, options, "planned"))
 
     def show_plan(self, command: ShowPlan) -> Receipt:
         """A stored plan as it was made; the value is a `StoredPlan`."""
         found = plans.read_plan(self._directory, command.run_id, held=command.held)
-        return _receipt(f"Read plan {found.plan.run_id}.", value=found)
+        return Receipt.now(f"Read plan {found.plan.run_id}.", value=found)
 
     def start(self, command: StartReplay) -> Receipt:
         """Run a stored plan in a thread of its own, or go on with it."""
@@ -185,7 +184,7 @@ class DeadLetterDesk:
             runner = self._runner = Runner(store, self._settings, run.name, take_over=command.take_over)
             self._begin(lambda: self._run(runner))
         what = "Started" if run.started_at is None else "Went on with"
-        return _receipt(f"{what} run {run.name}: {run.left:,} of {run.total:,} events to send.", value=run.name)
+        return Receipt.now(f"{what} run {run.name}: {run.left:,} of {run.total:,} events to send.", value=run.name)
 
     def _run(self, runner: Runner) -> Receipt:
         try:
@@ -203,7 +202,7 @@ class DeadLetterDesk:
         done = {"pause": "Paused", "resume": "Resumed", "cancel": "Cancelled"}[command.action]
         asked = run.requested == command.action or run.state == RunState.RUNNING
         text = f"Asked for {command.action} of run {run.name}." if asked else f"{done} run {run.name}."
-        return _receipt(text, value=run.name)
+        return Receipt.now(text, value=run.name)
 
     def check_unknown(self) -> Receipt:
         """Look on the broker for records whose outcome is not known, in a thread of its own."""
@@ -218,11 +217,11 @@ class DeadLetterDesk:
                 f"{found.still_unknown:,} are still unknown."
             )
             wait = None if not found.wait_s else f"look again in {found.wait_s:.0f} s"
-            return _receipt(text, ok=not found.still_unknown, next_step=found.doubts[0] if found.doubts else wait)
+            return Receipt.now(text, ok=not found.still_unknown, next_step=found.doubts[0] if found.doubts else wait)
 
         with self._starting("check of unknown outcomes"):
             self._begin(work)
-        return _receipt("Started to look at the broker.")
+        return Receipt.now("Started to look at the broker.")
 
     def ingest(self, command: IngestTopics) -> Receipt:
         """Read dead letters that others left on DLQ topics, in a thread of its own."""
@@ -238,11 +237,13 @@ class DeadLetterDesk:
         def work() -> Receipt:
             reports = ingest(store, self._settings.kafka, topics, context, stop=self._stop)
             read, added = sum(one.read for one in reports), sum(one.added for one in reports)
-            return _receipt(f"Read {read:,} dead letters from {len(reports)} topics; {added:,} were new.", value=added)
+            return Receipt.now(
+                f"Read {read:,} dead letters from {len(reports)} topics; {added:,} were new.", value=added
+            )
 
         with self._starting("ingest"):
             self._begin(work)
-        return _receipt(f"Started to read {', '.join(topics)}.")
+        return Receipt.now(f"Started to read {', '.join(topics)}.")
 
     @property
     def job(self) -> str | None:
@@ -275,11 +276,11 @@ class DeadLetterDesk:
             try:
                 self._on_end(work())
             except AtomError as error:
-                self._on_end(_receipt(error.what, ok=False, next_step=error.next_step))
+                self._on_end(Receipt.now(error.what, ok=False, next_step=error.next_step))
             except Exception as error:
                 LOG.exception("%s failed", self._job_name, extra={"event": "engine.job_failed"})
                 text = f"{self._job_name}: a fault of ours: {type(error).__name__}: {error}"
-                self._on_end(_receipt(text, ok=False, next_step="the log has the details"))
+                self._on_end(Receipt.now(text, ok=False, next_step="the log has the details"))
 
         self._job = Thread(target=run, name=self._job_name, daemon=True)
         self._job.start()
@@ -293,8 +294,4 @@ def _run_receipt(report: RunReport) -> Receipt:
         f"{run.unknown:,} unknown.{verdict}"
     )
     whole = run.replayed == run.total
-    return _receipt(text, ok=whole, next_step=run.state_reason or None, value=run.name)
-
-
-def _receipt(text: str, *, ok: bool = True, next_step: str | None = None, value: object = None) -> Receipt:
-    return Receipt(text, time.time_ns() // 1_000_000, ok=ok, next_step=next_step, value=value)
+    return Receipt.now(text, ok=whole, next_step=run.state_reason or None, value=run.name)

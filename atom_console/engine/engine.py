@@ -172,13 +172,13 @@ class Engine:
                 self._cluster.refresh()
                 self._certificates.refresh()
                 self._flight.refresh()
-                return _receipt("Asked the cluster and the store again.")
+                return Receipt.now("Asked the cluster and the store again.")
             case PublishEvent():
                 return self._publish(command)
             case StartWorkload():
                 chunks = sources.read(command.path)
                 self.feed(chunks, command.path.name, command.rate_per_s)
-                return _receipt(f"Started {command.path.name}.")
+                return Receipt.now(f"Started {command.path.name}.")
             case PaceWorkload():
                 return self._pace(command)
             case CertificateCommand():
@@ -260,10 +260,10 @@ class Engine:
             time.sleep(_STEP_S)
         after = producer.snapshot()
         if after.in_flight:
-            return _receipt(f"Accepted one event for {topic}; the broker has not acknowledged it yet.")
+            return Receipt.now(f"Accepted one event for {topic}; the broker has not acknowledged it yet.")
         if after.captured > before.captured:
-            return _receipt(f"Kept the event for {topic} in the dead letter queue: it was not delivered.", ok=False)
-        return _receipt(f"Sent one event to {topic}; the broker acknowledged it.")
+            return Receipt.now(f"Kept the event for {topic} in the dead letter queue: it was not delivered.", ok=False)
+        return Receipt.now(f"Sent one event to {topic}; the broker acknowledged it.")
 
     def _certify(self, command: CertificateCommand) -> Receipt:
         try:
@@ -276,16 +276,16 @@ class Engine:
         match command.action:
             case "pause":
                 self._workload.pause()
-                return _receipt("Paused the workload.")
+                return Receipt.now("Paused the workload.")
             case "resume":
                 self._workload.resume()
-                return _receipt("Resumed the workload.")
+                return Receipt.now("Resumed the workload.")
             case "stop":
                 return self._workload.stop()
             case "rate":
                 self._workload.pace(command.rate_per_s)
                 rate = "no limit" if command.rate_per_s is None else f"{command.rate_per_s:,g} events/s"
-                return _receipt(f"Set the workload to {rate}.")
+                return Receipt.now(f"Set the workload to {rate}.")
 
     def _drain(self, deadline_s: float) -> DrainReport:
         end_s = time.monotonic() + deadline_s
@@ -310,7 +310,3 @@ class Engine:
         self._cluster.refresh()
         while producer.snapshot().in_flight and time.monotonic() < end_s and self._cluster.reading.error is None:
             producer.wait_for_reports(_TURN_S)
-
-
-def _receipt(text: str, *, ok: bool = True) -> Receipt:
-    return Receipt(text, time.time_ns() // 1_000_000, ok=ok)

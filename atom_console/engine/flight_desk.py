@@ -222,18 +222,13 @@ def _end_receipt(view: TransferView) -> Receipt:
         return _receipt(f"Cancelled {view.plan_id} after {moved}; nothing was kept.")
     if view.state == "mismatch":
         count = len(view.changes)
-        return Receipt(
+        return Receipt.now(
             f"{view.plan_id} streams another schema than it promised: {count} difference{'s' if count > 1 else ''}.",
-            _now_ms(),
             ok=False,
             next_step="m shows them; a goes on with the stream's schema",
         )
-    return Receipt(view.detail or f"{view.plan_id} failed.", _now_ms(), ok=False, next_step=view.next_step)
+    return Receipt.now(view.detail or f"{view.plan_id} failed.", ok=False, next_step=view.next_step)
 
 
 def _receipt(text: str) -> Receipt:
-    return Receipt(safe_text(text), _now_ms())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return Receipt.now(safe_text(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Literal
@@ -72,8 +71,8 @@ class WorkloadRunner:
         self._require()
         self.end(timeout_s)
         if self._running:
-            return _receipt(f"Stopping {self._name}: {self._progress.sent:,} events sent so far.")
-        return _receipt(f"Stopped {self._told('sent')}")
+            return Receipt.now(f"Stopping {self._name}: {self._progress.sent:,} events sent so far.")
+        return Receipt.now(f"Stopped {self._told('sent')}")
 
     def end(self, timeout_s: float) -> None:
         """Stop where one is running, without a word."""
@@ -107,7 +106,7 @@ class WorkloadRunner:
             ok, told, next_step = False, f"sent; then it ended: {error.what}", error.next_step
         if ok and self._stop.is_set():
             return
-        self._on_end(_receipt(self._told(told), ok=ok, next_step=next_step))
+        self._on_end(Receipt.now(self._told(told), ok=ok, next_step=next_step))
 
     def _told(self, told: str) -> str:
         done = self._progress
@@ -118,7 +117,3 @@ class WorkloadRunner:
         for chunk in chunks:
             self._go.wait()
             yield chunk
-
-
-def _receipt(text: str, *, ok: bool = True, next_step: str | None = None) -> Receipt:
-    return Receipt(text, time.time_ns() // 1_000_000, ok=ok, next_step=next_step)

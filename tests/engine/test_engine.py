@@ -15,10 +15,9 @@ from atom_console.engine.last_look import LastLook
 from atom_console.engine.poller import Poller
 from atom_console.engine.snapshot import EngineSnapshot
 from atom_console.errors import AtomError, InputError, RefusedError, UnreachableError
-from atom_console.events import decode, encode_mapping
-from atom_console.events.jsonl import to_line
 from atom_console.sandbox.mock_cluster import MockCluster
 from atom_console.sandbox.workload import Workload
+from tests.pty.real import workload_file
 
 NOWHERE = "127.0.0.1:1"
 
@@ -98,10 +97,9 @@ def test_a_cluster_that_goes_away_leaves_its_last_numbers_with_their_age(
 
 
 def test_a_workload_runs_pauses_resumes_stops_and_is_told_of(
-    cluster: MockCluster, loaded_for: Callable[..., Loaded], workload: Workload, tmp_path: Path
+    cluster: MockCluster, loaded_for: Callable[..., Loaded], tmp_path: Path
 ) -> None:
-    path = tmp_path / "load.jsonl"
-    path.write_text("".join(to_line(decode(encode_mapping(e))) + "\n" for e in workload.events(4_000)))
+    path = workload_file(tmp_path / "load.jsonl", 4_000)
     with running(loaded_for(cluster.bootstrap_servers)) as engine:
         engine.submit(StartWorkload(path=path, rate_per_s=1_000))
         until(engine, lambda now: (now.workload.sent or 0) > 50)
@@ -120,10 +118,9 @@ def test_a_workload_runs_pauses_resumes_stops_and_is_told_of(
 
 
 def test_a_workload_that_is_stopped_tells_once_how_many_events_it_sent(
-    cluster: MockCluster, loaded_for: Callable[..., Loaded], workload: Workload, tmp_path: Path
+    cluster: MockCluster, loaded_for: Callable[..., Loaded], tmp_path: Path
 ) -> None:
-    path = tmp_path / "load.jsonl"
-    path.write_text("".join(to_line(decode(encode_mapping(e))) + "\n" for e in workload.events(4_000)))
+    path = workload_file(tmp_path / "load.jsonl", 4_000)
     with running(loaded_for(cluster.bootstrap_servers)) as engine:
         engine.submit(StartWorkload(path=path, rate_per_s=1_000))
         until(engine, lambda now: (now.workload.sent or 0) > 50)

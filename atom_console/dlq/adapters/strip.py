@@ -63,7 +63,7 @@ def strip(
     Returns:
         (what a replay sends, what is archived), each in the original order.
     """
-    gone = stripped_indices(tuple([name for name, _ in headers]), also)
+    gone = stripped_indices(tuple(name for name, _ in headers), also)
     if spare:
         gone = gone - spare
     if not gone:

@@ -139,7 +139,7 @@ class Sending:
         pipeline = self._pipeline
         room = len(self._windows) < (1 if self._canary else _OVERLAP)
         opening = room and not self.halted
-        if opening or not (self._canary or self.halted):
+        if not self.halted and (room or not self._canary):
             pipeline.prefetch(self._canary or self._size.size, self.chains.blocked)
         if pipeline.busy:
             return
