@@ -93,8 +93,23 @@ def wire_column(array: Any, name: str, path: RowPath) -> Column | None:
         _check_source(array.type, name, path)
         array = _convert(array, name, wire, path)
     elif wire == pa.utf8():
-        _check(array, lambda rows: rows.validate(full=True), name, path)
+        _check(array, _check_text, name, path)
     return Column(array, validity(array))
+
+
+def _check_text(array: Any) -> None:
+    """Arrow's whole validation of utf8, but for ASCII, which is told apart in half of the time.
+
+    Raises:
+        pa.ArrowInvalid: buffers too small, offsets that run back or out of the bytes, bytes that are not UTF-8.
+    """
+    array.validate()
+    data = array.buffers()[2]
+    offsets = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1, 4 * array.offset)
+    low, high = int(offsets[0]), int(offsets[-1])
+    in_order = bool((offsets[1:] >= offsets[:-1]).all())
+    if not (in_order and data is not None and data.slice(low, high - low).to_pybytes().isascii()):
+        array.validate(full=True)
 
 
 def _check_source(source: Any, name: str, path: RowPath) -> None:

@@ -19,6 +19,7 @@ from atom_console.events.arrow_input import Column
 Integers = NDArray[np.int64]
 
 # Which bytes of a record's last word are text, by length & 3.
+_NOTHING = np.empty(0, np.int64)
 _TAIL = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)
 
 
@@ -42,18 +43,43 @@ class Texts:
         return np.arange(len(self.starts)) if isinstance(self.rows, slice) else self.rows
 
 
+@dataclass(frozen=True, slots=True)
+class TextRun:
+    """The records of some columns back to back: where each begins and ends, in words, and where its bytes are."""
+
+    lengths: Integers
+    begins: Integers
+    ends: Integers
+    copies: NDArray[np.uint32]  # shape (4, words): the bytes of all columns, shifted by 0 to 3
+    sources: Integers  # byte of copy 0 where each record's length word would start
+
+    @property
+    def size(self) -> int:
+        """Words of all records."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+
+def text_run(columns: Sequence[Texts]) -> TextRun:
+    """The records of all columns, one column after the other."""
+    lengths = np.concatenate([_NOTHING, *(column.lengths for column in columns)])
+    words = (lengths >> 2) + 2
+    ends = words.cumsum()
+    return TextRun(lengths, ends - words, ends, *_shifted_copies(columns))
+
+
 def texts_of(column: Column) -> Texts:
     """The strings of a utf8 column."""
     array, valid = column.array, column.valid
     count = len(array)
-    offsets = np.frombuffer(array.buffers()[1], np.int32, count + 1, 4 * array.offset).astype(np.int64)
+    offsets = np.frombuffer(array.buffers()[1], np.int32, count + 1, 4 * array.offset)
     data = array.buffers()[2]
     raw = np.zeros(1, np.uint8) if data is None or not data.size else np.frombuffer(data, np.uint8)
     if valid is None:
+        offsets = offsets.astype(np.int64)
         return Texts(raw, offsets[:-1], np.diff(offsets), slice(None))
     rows = np.flatnonzero(valid.view(np.bool_))
-    starts = offsets[rows]
-    return Texts(raw, starts, offsets[rows + 1] - starts, rows)
+    starts, ends = offsets.take(rows).astype(np.int64), offsets[1:].take(rows).astype(np.int64)
+    return Texts(raw, starts, ends - starts, rows)
 
 
 def scatter_texts(out: NDArray[np.uint32], texts: Texts, at: Integers) -> None:
@@ -65,12 +91,15 @@ def scatter_texts(out: NDArray[np.uint32], texts: Texts, at: Integers) -> None:
     low, high = int(texts.starts[0]), int(texts.starts[-1]) + length
     if high - low == count * length and (texts.lengths == length).all():
         # Ids are usually all of one length: then a record is a row of a matrix.
-        records = np.zeros((count, (length & ~3) + 8), np.uint8)
-        records[:, 0:4].view(np.uint32)[:] = length
-        records[:, 4 : 4 + length] = texts.data[low:high].reshape(count, length)
-        windows(out, records.shape[1])[at] = records.view(f"V{records.shape[1]}")[:, 0]
+        matrix = np.zeros((count, (length & ~3) + 8), np.uint8)
+        matrix[:, 0:4].view(np.uint32)[:] = length
+        matrix[:, 4 : 4 + length] = texts.data[low:high].reshape(count, length)
+        windows(out, matrix.shape[1])[at] = matrix.view(f"V{matrix.shape[1]}")[:, 0]
     else:
-        write_texts(out, [texts], at)
+        run = text_run([texts])
+        records = np.empty(run.size, np.uint32)
+        write_texts(records, run)
+        out[np.arange(run.size) + (at - run.begins).repeat(run.ends - run.begins)] = records
 
 
 def windows(words: NDArray[np.uint32], size: int) -> NDArray[Any]:
@@ -78,29 +107,23 @@ def windows(words: NDArray[np.uint32], size: int) -> NDArray[Any]:
     return np.ndarray((len(words) - size // 4 + 1,), f"V{size}", words, 0, (4,))
 
 
-def write_texts(out: NDArray[np.uint32], columns: Sequence[Texts], at: Integers | None = None) -> None:
-    """Write the records of all columns into `out`: back to back from its start, or each at its word in `at`."""
-    lengths = np.concatenate([column.lengths for column in columns])
-    words = (lengths >> 2) + 2
-    ends = words.cumsum()
-    begins = ends - words
-    copies, sources = _shifted_copies(columns)
-
+def write_texts(out: NDArray[np.uint32], run: TextRun) -> None:
+    """Write the records of a run into `out`, which has its size."""
     # Word j of record i is source word (sources[i] >> 2) + j of the copy that its start asks for.
-    first = (sources & 3) * copies.shape[1] + (sources >> 2) - begins
-    index = first.repeat(words)
+    first = (run.sources & 3) * run.copies.shape[1]
+    first += run.sources >> 2
+    first -= run.begins
+    index = first.repeat(run.ends - run.begins)
     index += np.arange(len(index))
-    moved = copies.reshape(-1).take(index, out=out[: len(index)] if at is None else None, mode="clip")
-    moved[begins] = lengths
-    moved[ends - 1] &= _TAIL[lengths & 3]
-    if at is not None:
-        out[np.arange(len(index)) + (at - begins).repeat(words)] = moved
+    run.copies.reshape(-1).take(index, out=out, mode="clip")
+    out[run.begins] = run.lengths
+    out[run.ends - 1] &= _TAIL[run.lengths & 3]
 
 
 def _shifted_copies(columns: Sequence[Texts]) -> tuple[NDArray[np.uint32], Integers]:
     """The bytes of the columns in four copies, and where each record's length word would start in them."""
     base = 4  # spare bytes in front: the length word reads harmlessly
-    chunks, sources = [], []
+    chunks, sources = [], [_NOTHING]
     for column in columns:
         if not len(column.starts):
             continue
@@ -109,10 +132,13 @@ def _shifted_copies(columns: Sequence[Texts]) -> tuple[NDArray[np.uint32], Integ
         sources.append(column.starts + (base - 4 - low))
         chunks.append((base, column.data[low:high]))
         base += high - low
-    copies = np.zeros((4, base // 4 + 2), np.uint32)
+    copies = np.empty((4, base // 4 + 2), np.uint32)
     raw = copies.view(np.uint8)
+    raw[0, :4] = 0
+    raw[0, base:] = 0
     for start, chunk in chunks:
         raw[0, start : start + len(chunk)] = chunk
     for shift in (1, 2, 3):
         raw[shift, :-shift] = raw[0, shift:]
+        raw[shift, -shift:] = 0
     return copies, np.concatenate(sources)

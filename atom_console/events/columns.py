@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,16 @@ import pyarrow as arrow  # noqa: ICN001 (it is untyped: `pa` is its Any)
 from numpy.typing import NDArray
 
 from atom_console.events.arrow_input import Column, Words, molecule_arrays, validity, wire_column
-from atom_console.events.column_text import Integers, Texts, scatter_texts, texts_of, windows, write_texts
+from atom_console.events.column_text import (
+    Integers,
+    TextRun,
+    Texts,
+    scatter_texts,
+    text_run,
+    texts_of,
+    windows,
+    write_texts,
+)
 from atom_console.events.encoder import checked_event, event_head, event_texts
 from atom_console.events.errors import EncodeError
 from atom_console.events.layout import (
@@ -42,6 +52,8 @@ pa: Any = arrow
 _BLOCK: Final = 4096
 _EVENTS: Final = 4096
 _LARGE: Final = 2048
+_TABLE_WORDS: Final = MOLECULE_SIZE // 4
+_TEXT_WORD: Final = MOLECULE_OFFSETS[2] // 4  # the first of the two that are offsets to strings
 _local = threading.local()
 
 
@@ -71,19 +83,21 @@ def encode_molecules(head: AtomEvent | Mapping[str, Any], columns: Any) -> bytes
     if count > _LARGE:
         keep_freed_memory()
     rows = MoleculeRows(arrays, count, lambda row: f"molecules[{row}]")
-    vtables, distances = _vtables(rows.presence)
+    vtables, numbers = _vtables(rows.presence)
     first = vector + 4
     tables = align8(first + 4 * count + len(vtables))
     heap = tables + MOLECULE_SIZE * count
-    text_words = sum(int(texts.words.sum()) for _, texts in rows.texts)
-    size = heap + 4 * text_words
+    run = text_run([texts for _, texts in rows.texts])
+    size = heap + 4 * run.size
     if size > MAX_BYTES:
         raise EncodeError("molecules", f"{size} bytes of FlatBuffer", f"at most {MAX_BYTES} bytes")
 
     soffset = len(vtables) + HASH_OFFSET_WORD
-    rows.words[0] = np.arange(soffset, soffset + MOLECULE_SIZE * count, MOLECULE_SIZE, dtype=np.uint64) - distances
-    if rows.texts:
-        rows.words[1] = _text_offsets(rows, heap - tables)
+    rows.words[0] = np.arange(soffset, soffset + MOLECULE_SIZE * count, MOLECULE_SIZE, dtype=np.uint64)
+    if len(vtables) > VTABLE_SIZE:
+        rows.words[0] -= numbers * np.uint64(VTABLE_SIZE)
+    if run.size:
+        rows.words[1] = _text_offsets(rows, run, _TABLE_WORDS * count)
     out = np.empty(size, np.uint8)
     start = b"".join((event_head(values, presence | 1 << 6, at), *strings, count.to_bytes(4, "little")))
     out[:first] = np.frombuffer(start, np.uint8)
@@ -94,19 +108,26 @@ def encode_molecules(head: AtomEvent | Mapping[str, Any], columns: Any) -> bytes
     out[first + 4 * count : tables - len(vtables)] = 0
     out[tables - len(vtables) : tables] = np.frombuffer(vtables, np.uint8)
     _write_tables(out[tables:heap].view(np.uint64).reshape(count, ROW_WORDS), rows.words)
-    if rows.texts:
-        write_texts(out[heap:].view(np.uint32), [texts for _, texts in rows.texts])
+    if run.size:
+        write_texts(out[heap:].view(np.uint32), run)
     return out.tobytes()
 
 
-def _vtables(presence: int | NDArray[np.uint8]) -> tuple[bytes, int | Words]:
-    """The vtables in use, and for each row the distance of its own from the first."""
+def _vtables(presence: int | NDArray[np.uint8]) -> tuple[bytes, int | NDArray[np.uint8]]:
+    """The vtables in use, and for each row the number of its own."""
     if isinstance(presence, int):
         return MOLECULE_VTABLES[presence], 0
-    used = np.flatnonzero(np.bincount(presence, minlength=256))
-    distances = np.zeros(256, np.uint64)
-    distances[used] = np.arange(len(used)) * VTABLE_SIZE
-    return b"".join([MOLECULE_VTABLES[i] for i in used]), distances.take(presence)
+    rows = presence.tobytes()
+    always, ever = int(np.bitwise_and.reduce(presence)), int(np.bitwise_or.reduce(presence))
+    used = bytes(bits for bits in _between(always, ever) if bits in rows)
+    numbers = rows.translate(bytes.maketrans(used, bytes(range(len(used)))))
+    return b"".join([MOLECULE_VTABLES[bits] for bits in used]), np.frombuffer(numbers, np.uint8)
+
+
+@cache
+def _between(always: int, ever: int) -> bytes:
+    """Each presence with all bits of `always` and no bit that is not in `ever`."""
+    return bytes(bits for bits in range(256) if bits & always == always and bits | ever == ever)
 
 
 def _head_values(head: AtomEvent | Mapping[str, Any]) -> list[Any]:
@@ -120,16 +141,18 @@ def _head_values(head: AtomEvent | Mapping[str, Any]) -> list[Any]:
     return checked_event(values)
 
 
-def _text_offsets(rows: MoleculeRows, heap: int) -> Words:
-    """Word 1 of each table: the offsets to its two strings, for a heap `heap` bytes behind the first table."""
-    offsets = np.zeros((rows.count, 2), np.uint32)
+def _text_offsets(rows: MoleculeRows, run: TextRun, heap: int) -> Words:
+    """Word 1 of each table: the offsets to its two strings, whose run starts `heap` 32-bit words behind the tables."""
+    offsets = np.zeros(2 * rows.count, np.uint32)
+    begins = run.begins
     for slot, texts in rows.texts:
-        words = texts.words
-        ends = words.cumsum()
-        positions = heap + 4 * (ends - words)
-        offsets[texts.rows, int(slot == 5)] = positions - MOLECULE_OFFSETS[slot] - MOLECULE_SIZE * texts.row_numbers
-        heap += 4 * int(ends[-1])
-    return offsets.view(np.uint64).reshape(-1)
+        word = MOLECULE_OFFSETS[slot] // 4
+        numbers = texts.row_numbers
+        distances = begins[: len(numbers)] - _TABLE_WORDS * numbers
+        distances += heap - word
+        offsets[2 * numbers + (word - _TEXT_WORD)] = distances << 2
+        begins = begins[len(numbers) :]
+    return offsets.view(np.uint64)
 
 
 def _write_tables(out: Words, words: list[Any]) -> None:
@@ -144,7 +167,6 @@ def _write_tables(out: Words, words: list[Any]) -> None:
 
 
 _EVENT_HEAD_WORDS: Final = EVENT_END // 4
-_TABLE_WORDS: Final = MOLECULE_SIZE // 4
 _VTABLE_WORDS: Final = VTABLE_SIZE // 4
 _TYPE_WORD, _TIME_WORD, _VECTOR_WORD = ((ROOT + EVENT_OFFSETS[slot]) // 4 for slot in (3, 2, 6))
 _HEAD_ROWS: Final = np.frombuffer(b"".join(head + bytes(36) for head in EVENT_HEADS), np.uint32).reshape(256, 16)
