@@ -71,12 +71,12 @@ def texts_of(column: Column) -> Texts:
     """The strings of a utf8 column."""
     array, valid = column.array, column.valid
     count = len(array)
-    offsets = np.frombuffer(array.buffers()[1], np.int32, count + 1, 4 * array.offset)
+    offsets: NDArray[np.int32] = np.frombuffer(array.buffers()[1], np.int32, count + 1, 4 * array.offset)
     data = array.buffers()[2]
     raw = np.zeros(1, np.uint8) if data is None or not data.size else np.frombuffer(data, np.uint8)
     if valid is None:
-        offsets = offsets.astype(np.int64)
-        return Texts(raw, offsets[:-1], np.diff(offsets), slice(None))
+        all_offsets = offsets.astype(np.int64)
+        return Texts(raw, all_offsets[:-1], np.diff(all_offsets), slice(None))
     rows = np.flatnonzero(valid.view(np.bool_))
     starts, ends = offsets.take(rows).astype(np.int64), offsets[1:].take(rows).astype(np.int64)
     return Texts(raw, starts, ends - starts, rows)

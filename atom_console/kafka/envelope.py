@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from atom_console.errors import InputError
 from atom_console.events import peek
@@ -52,14 +52,6 @@ def heads_of(values: Sequence[bytes]) -> list[tuple[str | None, str | None, int,
         seen = peek(values[index])
         heads[index] = (seen.tenant_id, seen.trace_id, seen.type or 0, max(0, seen.timestamp or 0))
     return heads
-
-
-def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Tenant and trace; a missing key and None are the same."""
-    try:
-        return event["tenant_id"], event["trace_id"]
-    except KeyError:
-        return event.get("tenant_id"), event.get("trace_id")
 
 
 def outgoing(topic: str, value: bytes | None, key: bytes | None, headers: Headers, time_ms: int | None) -> Outgoing:

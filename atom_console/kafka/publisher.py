@@ -15,7 +15,7 @@ from atom_console.events import AtomEvent, encode, encode_mapping
 from atom_console.kafka.client_config import admin_config, producer_config
 from atom_console.kafka.delivery_errors import VALUE_SERIALIZATION, classify
 from atom_console.kafka.dispatch import Dispatch
-from atom_console.kafka.envelope import NS_PER_MS, TYPE_HEADERS, check_record, described, heads_of, ids_of, outgoing
+from atom_console.kafka.envelope import NS_PER_MS, TYPE_HEADERS, check_record, described, heads_of, outgoing
 from atom_console.kafka.error_book import LOG
 from atom_console.kafka.failure import FailureSink, Headers, Journal, JournalEntry
 from atom_console.kafka.report_desk import Outgoing
@@ -107,8 +107,7 @@ class Publisher:
     def publish_mapping(self, event: Mapping[str, Any]) -> None:
         """Accept one event given as a mapping of field names. Raises as `publish`."""
         value = encode_mapping(event)
-        tenant, trace = ids_of(event)
-        self._produce(value, tenant, trace, event["type"], event["timestamp"])
+        self._produce(value, event.get("tenant_id"), event.get("trace_id"), event["type"], event["timestamp"])
 
     def publish_many(self, events: Sequence[AtomEvent]) -> None:
         """Accept a batch, all of it or none; batches of about 100 are fastest, and one group commit in durable mode.
@@ -132,10 +131,9 @@ class Publisher:
         if self._journal is None:
             produce = self._produce
             for value, event in zip(values, events, strict=True):
-                tenant, trace = ids_of(event)
-                produce(value, tenant, trace, event["type"], event["timestamp"])
+                produce(value, event.get("tenant_id"), event.get("trace_id"), event["type"], event["timestamp"])
         else:
-            self._accept_encoded(values, ((*ids_of(event), event["type"], event["timestamp"]) for event in events))
+            self._accept_encoded(values, map(_mapping_head, events))
 
     def publish_payloads(self, values: Sequence[bytes], topic: str | None = None) -> None:
         """Accept a batch of encoded events, all of it or none: key, headers and time of each are its own.
@@ -449,6 +447,10 @@ class Publisher:
             parsed = parse_statistics(text)
             self._statistics = (text, parsed)
         return parsed
+
+
+def _mapping_head(event: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    return event.get("tenant_id"), event.get("trace_id"), event["type"], event["timestamp"]
 
 
 def _write_ahead(journal: Journal, events: list[Outgoing]) -> None:
