@@ -69,10 +69,7 @@ CREATE TABLE record (
   rev INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0,
   next_attempt_at INTEGER,
-  run_id INTEGER,
-  delivered_partition INTEGER,
-  delivered_offset INTEGER,
-  delivered_at INTEGER
+  run_id INTEGER
 ) STRICT;
 CREATE INDEX record_bucket ON record (cohort, state, seq);
 

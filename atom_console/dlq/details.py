@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq.headers import decode_headers
@@ -27,8 +28,8 @@ ROW_SELECT: Final = (
 _REST: Final = (
     "SELECT c.cluster_id, c.stage, r.component, p.err_message, o.err_stack, r.payload_kind, r.event_ts,"
     ' r.orig_partition, o.orig_offset, r.orig_timestamp, o.ts_type, c.dlq_topic, o.partition, o."offset",'
-    " o.timestamp, o.headers, r.state_at, r.next_attempt_at, o.parent_id, r.delivered_partition, r.delivered_offset,"
-    f" r.delivered_at, o.warnings, p.key, p.value, p.headers, p.sha256, r.captured_at{_JOINED} WHERE r.seq = ?"
+    " o.timestamp, o.headers, r.state_at, r.next_attempt_at, o.parent_id, o.warnings, p.key, p.value, p.headers,"
+    f" p.sha256, r.captured_at{_JOINED} WHERE r.seq = ?"
 )
 _AUDIT: Final = (
     "SELECT seq, at, os_user, sudo_user, ssh_client, host, pid, action, subject, records, lower(hex(before_sha)),"
@@ -54,7 +55,7 @@ def read_detail(conn: apsw.Connection, raw_id: bytes) -> RecordDetail | None:
         return None
     row = read_row(found)
     rest: tuple[Any, ...] = conn.execute(_REST, (row.seq,)).fetchone()  # type: ignore[assignment]  # joined above
-    warnings, payload = rest[22], rest[23:27]
+    warnings, payload, attempts = rest[19], rest[20:24], tuple(_attempts(conn, row.seq))
     headers = () if rest[15] is None else decode_headers(rest[15])
     values = (
         row,
@@ -62,13 +63,22 @@ def read_detail(conn: apsw.Connection, raw_id: bytes) -> RecordDetail | None:
         read_stack(rest[4], headers),
         *rest[5:15],
         headers,
-        *rest[16:22],
+        *rest[16:19],
+        *_delivered(attempts),
         tuple(warnings.split("\n")) if warnings else (),
-        (_revision((0, *payload, "", "", rest[27])), *_revisions(conn, row.seq)),
-        tuple(_attempts(conn, row.seq)),
+        (_revision((0, *payload, "", "", rest[24])), *_revisions(conn, row.seq)),
+        attempts,
         tuple(AuditEntry(*entry) for entry in conn.execute(_AUDIT, (row.seq,))),
     )
     return RecordDetail(*values)
+
+
+def _delivered(attempts: Sequence[Attempt]) -> tuple[int | None, int | None, int | None]:
+    """Partition, offset and time of the last attempt, where it arrived at a known place."""
+    last = attempts[-1] if attempts else None
+    if last is None or last.offset is None:
+        return None, None, None
+    return last.partition, last.offset, last.ended_at
 
 
 def _revision(row: tuple[Any, ...]) -> Revision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from atom_console.dlq.ids import event_hash
@@ -26,6 +27,8 @@ def catch_up(conn: apsw.Connection) -> bool:
         if event_id is not None:
             pairs.append((event_hash(event_id), seq))  # type: ignore[arg-type]
     pairs.sort()
-    conn.executemany("INSERT OR IGNORE INTO lookup VALUES (?, ?)", pairs)
+    # One statement, as a row at a time would ask for the interpreter lock between any two.
+    wanted = "INSERT OR IGNORE INTO lookup SELECT value ->> 0, value ->> 1 FROM json_each(?)"
+    conn.execute(wanted, (json.dumps(pairs),))
     conn.execute("UPDATE meta SET value = ? WHERE name = 'lookup_through'", (rows[-1][0],))
     return len(rows) == _STEP

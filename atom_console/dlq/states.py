@@ -132,14 +132,13 @@ def transition(
 
 def settle(
     conn: apsw.Connection,
-    rows: Sequence[tuple[int, int | None, int | None]],
+    seqs: Sequence[int],
     to: State,
     *,
     reason: str,
     run_id: int,
     now_ms: int,
     sent: bool,
-    text: str = "",
 ) -> None:
     """What a replay window writes for many records at once, in one statement, inside the caller's transaction.
 
@@ -147,27 +146,23 @@ def settle(
     them all, and the caller writes it.
 
     Args:
-        rows: (seq, partition, offset) of each.
         sent: it was an attempt to send.
-        text: `rows` as JSON, where the caller needs it as well.
 
     Raises:
         StaleRecordError: one of them is in a state from which `to` may not follow.
     """
-    if not rows:
+    if not seqs:
         return
     allowed = [state.value for state in State if to in ALLOWED[state]]
     conn.execute(
         "UPDATE record SET prior_state = state, state = ?, state_reason = ?, state_at = ?, version = version + 1,"
-        " attempts = attempts + ?, run_id = ?, delivered_partition = j.p, delivered_offset = j.o,"
-        " delivered_at = CASE WHEN j.o IS NULL THEN NULL ELSE ? END"
-        " FROM (SELECT value ->> 0 AS seq, value ->> 1 AS p, value ->> 2 AS o FROM json_each(?)) AS j"
-        " WHERE record.seq = j.seq AND record.state IN (SELECT value FROM json_each(?))",
-        (to.value, storable(reason), now_ms, int(sent), run_id, now_ms, text or json.dumps(rows), json.dumps(allowed)),
+        " attempts = attempts + ?, run_id = ?"
+        " WHERE seq IN (SELECT value FROM json_each(?)) AND state IN (SELECT value FROM json_each(?))",
+        (to.value, storable(reason), now_ms, int(sent), run_id, json.dumps(seqs), json.dumps(allowed)),
     )
-    if conn.changes() != len(rows):
+    if conn.changes() != len(seqs):
         raise StaleRecordError(
-            f"{len(rows) - conn.changes()} of {len(rows)} records of the window cannot become {to}",
+            f"{len(seqs) - conn.changes()} of {len(seqs)} records of the window cannot become {to}",
             next_step="Look for what else changed them: `dlq show ID`.",
         )
 

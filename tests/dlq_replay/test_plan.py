@@ -230,6 +230,13 @@ def test_what_is_on_the_topic_already_is_found_and_not_sent(
     assert report.run.verified == "verified: 0 lost, 0 duplicates"
     lost, duplicates, _ = judge(read_topic(kafka.bootstrap, kafka_topic), range(40), 4)
     assert (lost, duplicates) == (0, 0)
+    reader = replay_store.reader()
+    record = reader.record(reader.page(order="oldest").records[0].id)
+    reader.close()
+    assert record is not None
+    assert (record.row.attempts, [one.outcome for one in record.attempts]) == (0, ["found"])
+    (there,) = [m for m in read_topic(kafka.bootstrap, kafka_topic) if m.value() == record.current.value]
+    assert (record.delivered_partition, record.delivered_offset) == (there.partition(), there.offset())
 
 
 def test_equal_tombstones_are_told_apart_by_headers_and_time(

@@ -25,7 +25,8 @@ class Chains:
         self.runnable: deque[Item] = deque()
         self.blocked: set[ChainKey] = set(blocked)
         self._strict = order == "strict"
-        self._waiting: dict[ChainKey, deque[Item]] = {}
+        # A key that is here has one record on its way; None while no other waits for it.
+        self._waiting: dict[ChainKey, deque[Item] | None] = {}
 
     def add(self, items: Iterable[Item]) -> list[Item]:
         """Take the items of a window; those whose key is blocked come back."""
@@ -39,9 +40,11 @@ class Chains:
                 refused.append(item)
             elif not self._strict:
                 runnable.append(item)
-            elif (queue := waiting.get(chain)) is None:
-                waiting[chain] = deque()
+            elif chain not in waiting:
+                waiting[chain] = None
                 runnable.append(item)
+            elif (queue := waiting[chain]) is None:
+                waiting[chain] = deque((item,))
             else:
                 queue.append(item)
         return refused
@@ -58,8 +61,8 @@ class Chains:
             queue = waiting.get(chain)
             if queue:
                 runnable.append(queue.popleft())
-            elif queue is not None:
-                del waiting[chain]
+            else:
+                waiting.pop(chain, None)
 
     def block(self, item: Item) -> list[Item]:
         """This one did not arrive: nothing more of its key; the items that are left behind."""
@@ -67,7 +70,7 @@ class Chains:
         if chain is None:
             return []
         self.blocked.add(chain)
-        behind = list(self._waiting.pop(chain, ()))
+        behind = list(self._waiting.pop(chain, None) or ())
         if any(one.chain == chain for one in self.runnable):
             behind += [one for one in self.runnable if one.chain == chain]
             self.runnable = deque(one for one in self.runnable if one.chain != chain)
@@ -75,8 +78,7 @@ class Chains:
 
     def drop(self) -> list[Item]:
         """Everything that was not sent; nothing more is runnable."""
-        left = [*self.runnable, *(item for queue in self._waiting.values() for item in queue)]
+        left = [*self.runnable, *(item for queue in self._waiting.values() for item in queue or ())]
         self.runnable.clear()
-        for queue in self._waiting.values():
-            queue.clear()
+        self._waiting = dict.fromkeys(self._waiting)
         return left

@@ -130,11 +130,11 @@ class Loader:
             known = self._cohorts[cohort] = self._conn.execute(_COHORT, (cohort,)).get
         topic, local = known
         names, values = headers
-        sent = list(zip(names, values))  # noqa: B905 -- of one length, and asked for each record of a replay
         gone = _gone(names, rev > 0, local)
+        sent = [*zip(names, values)]  # noqa: B905 -- of one length, and asked for each record of a replay
         if gone:
             sent = [pair for index, pair in enumerate(sent) if index not in gone]
-        sent.append((RUN_HEADER, _run_header(self._run_name, attempts + 1)))
+        sent.append(_run_header(self._run_name, attempts + 1))
         if stamp is not None:
             sent.append((TIME_HEADER, b"%d" % stamp))
         sent.append((ID_HEADER, id_header(raw_id)))
@@ -156,8 +156,8 @@ def _gone(names: tuple[str, ...], edited: bool, local: int) -> frozenset[int]:
 
 
 @lru_cache(maxsize=64)
-def _run_header(run_name: str, attempt: int) -> bytes:
-    return f"{run_name}:{attempt}".encode()
+def _run_header(run_name: str, attempt: int) -> tuple[str, bytes]:
+    return RUN_HEADER, f"{run_name}:{attempt}".encode()
 
 
 def id_header(raw: bytes) -> bytes:

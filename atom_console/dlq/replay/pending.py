@@ -70,10 +70,7 @@ def assume_all(store: Store, *, arrived: bool, reason: str) -> int:
             rows: Any = conn.execute("SELECT value FROM json_each(?)", (str(list(window.seqs)),))
             seqs = [row[0] for row in rows if _state(conn, row[0]) == State.UNKNOWN]
             to = State.REPLAYED if arrived else State.READY
-            settle(
-                conn, [(seq, None, None) for seq in seqs], to, reason=reason, run_id=window.run_id, now_ms=at,
-                sent=arrived,
-            )  # fmt: skip
+            settle(conn, seqs, to, reason=reason, run_id=window.run_id, now_ms=at, sent=arrived)
             conn.execute(
                 "UPDATE run SET unknown = max(0, unknown - ?), replayed = replayed + ? WHERE id = ?",
                 (len(seqs), len(seqs) if arrived else 0, window.run_id),

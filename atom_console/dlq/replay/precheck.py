@@ -7,6 +7,7 @@ headers and timestamp too where it has none. Each copy on the topic stands for o
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import deque
 from collections.abc import Iterable
 from threading import Event
@@ -17,7 +18,7 @@ from atom_console.dlq.headers import Headers, decode_headers, encode_headers
 from atom_console.dlq.record import State
 from atom_console.dlq.replay.items import id_of
 from atom_console.dlq.replay.reading import reading
-from atom_console.dlq.replay.windows import Clerk, Landed
+from atom_console.dlq.replay.windows import Clerk, Landed, write_attempts
 from atom_console.dlq.states import settle
 from atom_console.dlq.times import now_ms
 from atom_console.kafka.cluster import ClusterReader
@@ -114,7 +115,9 @@ def _write(conn: apsw.Connection, clerk: Clerk, landed: list[Landed], topic: str
     at = now_ms()
     lease.beat(conn, clerk.fencing, at)
     why = f"run {clerk.run_name}: it was on the topic already"
-    settle(conn, landed, State.REPLAYED, reason=why, run_id=clerk.run_id, now_ms=at, sent=False)
+    seqs = [row[0] for row in landed]
+    settle(conn, seqs, State.REPLAYED, reason=why, run_id=clerk.run_id, now_ms=at, sent=False)
+    write_attempts(conn, json.dumps(landed), "found", clerk.run_id, None, (at, at))
     conn.execute(
         "UPDATE run SET replayed = replayed + ?, duplicates_avoided = duplicates_avoided + ? WHERE id = ?",
         (len(landed), len(landed), clerk.run_id),
@@ -128,7 +131,7 @@ def _write(conn: apsw.Connection, clerk: Clerk, landed: list[Landed], topic: str
         records=len(landed),
         after_sha=audit.digest(landed),
         reason="looked for before sending",
-        seqs=(row[0] for row in landed),
+        seqs=seqs,
     )
 
 

@@ -246,16 +246,15 @@ class Sending:
             return
         self.sent += len(done)
         arrived = [item for item in done if item.error is None]
-        for item in done:
-            if item.error is not None and item.chain is not None:
+        refused = [item for item in done if item.error is not None] if len(arrived) < len(done) else []
+        for item in refused:
+            if item.chain is not None:
                 self._failed_at.setdefault(item.chain, item.position)
         if arrived:
             failpoints.reach("after_acknowledgement")
             self._arrived(arrived)
-        if len(arrived) < len(done):
-            for item in done:
-                if item.error is not None:
-                    self._refused(item)
+        for item in refused:
+            self._refused(item)
 
     def _arrived(self, items: list[Item]) -> None:
         lows = self._lows

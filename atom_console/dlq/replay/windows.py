@@ -142,16 +142,13 @@ class Clerk:
     def close(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
         """Write what became of the records. The window stays open while an outcome is unknown."""
         why, landed = f"run {self.run_name}", json.dumps(outcome.replayed)
-        settle(
-            conn, outcome.replayed, State.REPLAYED, reason=why, run_id=self.run_id, now_ms=at, sent=True, text=landed
-        )
-        self._settle(conn, outcome.found, State.REPLAYED, f"{why}: found on the topic", at, sent=True)
+        self._settle(conn, [row[0] for row in outcome.replayed], State.REPLAYED, why, at, sent=True)
+        found = [row[0] for row in outcome.found]
+        self._settle(conn, found, State.REPLAYED, f"{why}: found on the topic", at, sent=True)
         self._fail(conn, outcome, at)
-        unknown = [(seq, None, None) for seq in outcome.unknown]
-        self._settle(conn, unknown, State.UNKNOWN, f"{why}: sent, and not known whether it arrived", at)
-        absent = [(seq, None, None) for seq in outcome.absent]
-        self._settle(conn, absent, State.READY, f"{why}: looked for, and it did not arrive", at)
-        self._write_attempts(conn, window_id, outcome, at)
+        self._settle(conn, outcome.unknown, State.UNKNOWN, f"{why}: sent, and not known whether it arrived", at)
+        self._settle(conn, outcome.absent, State.READY, f"{why}: looked for, and it did not arrive", at)
+        self._write_attempts(conn, window_id, outcome, landed, at)
         self._write_window(conn, window_id, outcome, landed, at)
         sent = len(outcome.replayed) + len(outcome.failed) + len(outcome.returned) + len(outcome.unknown)
         arrived = len(outcome.replayed) + len(outcome.found)
@@ -165,9 +162,9 @@ class Clerk:
         )  # fmt: skip
 
     def _settle(
-        self, conn: apsw.Connection, rows: Sequence[Landed], to: State, why: str, at: int, *, sent: bool = False
+        self, conn: apsw.Connection, seqs: Sequence[int], to: State, why: str, at: int, *, sent: bool = False
     ) -> None:
-        settle(conn, rows, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent)
+        settle(conn, seqs, to, reason=why, run_id=self.run_id, now_ms=at, sent=sent)
 
     def _open(self, conn: apsw.Connection, intent: Intent, at: int) -> tuple[int | None, frozenset[int]]:
         wanted = json.dumps(intent.seqs)
@@ -191,21 +188,20 @@ class Clerk:
 
     def _fail(self, conn: apsw.Connection, outcome: Outcome, at: int) -> None:
         for exhausted, to in ((False, State.FAILED), (True, State.QUARANTINED)):
-            by_reason: dict[str, list[Landed]] = {}
+            by_reason: dict[str, list[int]] = {}
             for one in outcome.failed:
                 if one.exhausted is exhausted:
                     reason = f"{one.name}: {one.message}"
-                    by_reason.setdefault(f"exhausted: {reason}" if exhausted else reason, []).append(
-                        (one.seq, None, None)
-                    )
-            for reason, rows in by_reason.items():
-                self._settle(conn, rows, to, reason[:500], at, sent=True)
+                    by_reason.setdefault(f"exhausted: {reason}" if exhausted else reason, []).append(one.seq)
+            for reason, seqs in by_reason.items():
+                self._settle(conn, seqs, to, reason[:500], at, sent=True)
 
-    def _write_attempts(self, conn: apsw.Connection, window_id: int, outcome: Outcome, at: int) -> None:
-        # What was settled a moment ago has its place in the record.
-        for what, rows in (("replayed", outcome.replayed), ("found", outcome.found)):
-            self._attempted(conn, window_id, [row[0] for row in rows], what, outcome.sent_at, at)
-        self._attempted(conn, window_id, outcome.unknown, "unknown", outcome.sent_at, at)
+    def _write_attempts(self, conn: apsw.Connection, window_id: int, outcome: Outcome, landed: str, at: int) -> None:
+        span = (outcome.sent_at, at)
+        unknown = [(seq, None, None) for seq in outcome.unknown]
+        write_attempts(conn, landed, "replayed", self.run_id, window_id, span)
+        write_attempts(conn, json.dumps(outcome.found), "found", self.run_id, window_id, span)
+        write_attempts(conn, json.dumps(unknown), "unknown", self.run_id, window_id, span)
         refused = [
             (one.seq, what, one.code, one.name, storable(one.message)[:1000])
             for what, rows in (("failed", outcome.failed), ("returned", outcome.returned))
@@ -217,17 +213,6 @@ class Clerk:
             " FROM json_each(?) j JOIN record r ON r.seq = j.value ->> 0",
             (self.run_id, window_id, outcome.sent_at, at, json.dumps(refused)),
         )
-
-    def _attempted(
-        self, conn: apsw.Connection, window_id: int, seqs: Sequence[int], what: str, sent_at: int, at: int
-    ) -> None:
-        if seqs:
-            conn.execute(
-                'INSERT INTO attempt (seq, run_id, window_id, rev, sent_at, ended_at, outcome, partition, "offset")'
-                " SELECT r.seq, ?, ?, r.rev, ?, ?, ?, r.delivered_partition, r.delivered_offset"
-                " FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value",
-                (self.run_id, window_id, sent_at, at, what, json.dumps(seqs)),
-            )
 
     def _write_window(self, conn: apsw.Connection, window_id: int, outcome: Outcome, landed: str, at: int) -> None:
         counts = {
@@ -268,6 +253,23 @@ class Clerk:
         conn.execute(
             "INSERT OR IGNORE INTO audit_record SELECT value, ? FROM json_each(?)", (number, json.dumps(touched))
         )
+
+
+def write_attempts(
+    conn: apsw.Connection, landed: str, outcome: str, run_id: int, window_id: int | None, span: tuple[int, int]
+) -> None:
+    """What became of records whose errors nobody needs to know, each with the place where it is.
+
+    Args:
+        landed: a `Landed` of each, as JSON.
+        span: when it was sent and when that was known, Unix milliseconds.
+    """
+    conn.execute(
+        'INSERT INTO attempt (seq, run_id, window_id, rev, sent_at, ended_at, outcome, partition, "offset")'
+        " SELECT r.seq, ?, ?, r.rev, ?, ?, ?, j.value ->> 1, j.value ->> 2"
+        " FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value ->> 0",
+        (run_id, window_id, *span, outcome, landed),
+    )
 
 
 def _digest(outcome: Outcome, landed: str) -> bytes:
