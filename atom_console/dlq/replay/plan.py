@@ -10,20 +10,27 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from atom_console.dlq import audit
 from atom_console.dlq.filters import Filter
-from atom_console.dlq.replay.candidates import Candidate, Hold, load_candidates, newest_by_key, unresolved_before
+from atom_console.dlq.replay.candidates import (
+    CLOSED,
+    Candidate,
+    Hold,
+    load_candidates,
+    newest_by_key,
+    unresolved_before,
+)
 from atom_console.dlq.replay.errors import EmptyPlanError, NotConfirmedError
+from atom_console.dlq.replay.findings import Findings, beyond_limit, counts_of
 from atom_console.dlq.replay.options import ReplayOptions
 from atom_console.dlq.replay.quiet import quiet_interpreter
 from atom_console.dlq.replay.reading import reading
-from atom_console.dlq.replay.targets import Target, Targets, look_up
+from atom_console.dlq.replay.targets import Targets, look_up
 from atom_console.dlq.times import now_ms
 from atom_console.errors import RefusedError
-from atom_console.times import format_ms
 
 if TYPE_CHECKING:
     import apsw
@@ -34,16 +41,10 @@ if TYPE_CHECKING:
 CONFIRM_ABOVE: Final = 1_000
 """More events than this are confirmed by typing their number."""
 
-_CLOSED: Final = ("replayed", "discarded")
-"""Records in these states are not sent, and no later one of their key waits for them."""
-
 _READ_BACK_PER_S: Final = 300_000
 _MOST_SHOWN: Final = 1_000
 _AT_ONCE: Final = 20_000
 """Records of one transaction."""
-
-_OVERHEAD: Final = 200
-"""Bytes that our headers and the record's framing add at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,35 +197,28 @@ def _hold(
     """Decide for each record whether it is held back; a held record blocks the later ones of its key."""
     stuck: set[tuple[str, int]] = set()
     for record in records:
-        target = targets.by_topic.get(record.topic or "")
-        hold = _own_hold(record, target, newest, plain=plain)
+        hold = _own_hold(record, targets, newest, plain=plain)
         chain = record.chain
         waits = record.seq in behind or (chain in stuck and not options.allow_reorder)
         if hold is None and chain is not None and waits:
             hold = Hold.BLOCKED
         record.hold = hold
-        if hold is not None and hold is not Hold.SUPERSEDED and record.state not in _CLOSED and chain is not None:
+        if hold is not None and hold is not Hold.SUPERSEDED and record.state not in CLOSED and chain is not None:
             stuck.add(chain)
 
 
 def _own_hold(
-    record: Candidate, target: Target | None, newest: Mapping[tuple[str, int], int], *, plain: bool
+    record: Candidate, targets: Targets, newest: Mapping[tuple[str, int], int], *, plain: bool
 ) -> Hold | None:
     if record.state != "ready":
         return Hold.NOT_READY
     if record.topic is None or record.payload_kind in ("pointer", "absent", "input"):
         return Hold.NO_PAYLOAD
-    if plain and _beyond_limit(record, target):
+    if plain and beyond_limit(record, targets.by_topic.get(record.topic)):
         return Hold.TOO_LARGE
-    if record.chain is not None and newest.get(record.chain, -1) > record.order_time:
+    if newest and record.chain is not None and newest.get(record.chain, -1) > record.order_time:
         return Hold.SUPERSEDED
     return None
-
-
-def _beyond_limit(record: Candidate, target: Target | None) -> bool:
-    """Larger than the topic allows; brokers count what arrives, so compression may save it."""
-    limit = target.max_message_bytes if target is not None else None
-    return limit is not None and record.size_bytes + _OVERHEAD > limit
 
 
 def _summary(
@@ -236,13 +230,15 @@ def _summary(
 ) -> Plan:
     sent = [record for record in records if record.hold is None]
     held = Counter(str(record.hold) for record in records if record.hold is not None)
-    topics = Counter(record.topic or "" for record in sent)
+    cohorts = Counter(record.cohort for record in sent)
+    topics = counts_of((cohort.topic or "", count) for cohort, count in cohorts.items())
     used = {topic: targets.by_topic[topic] for topic in topics}
     may_duplicate = sum(record.maybe_persisted and not record.attempts for record in sent)
-    found = _Findings()
-    found.refuse_cluster(sent, targets)
+    found = Findings()
+    found.refuse_cluster(cohorts, targets)
     found.look_at_topics(used, options, dlq_topics)
-    found.warn(records, sent, targets, options)
+    largest = max((record.size_bytes for record in records), default=0)
+    found.warn(sent, targets, options, too_large=held[Hold.TOO_LARGE], largest=largest)
     if not sent:
         found.refusals.append("nothing is left to send: every record that matches is held back")
     check_s = 0.5 + (may_duplicate and 0.5) + len(sent) / _READ_BACK_PER_S
@@ -251,15 +247,15 @@ def _summary(
         run_id=os.urandom(4).hex(),
         count=count,
         bytes=sum(record.size_bytes for record in sent),
-        by_group=_largest(Counter(record.fingerprint for record in sent)),
-        by_tenant=_largest(Counter(record.tenant_id or "" for record in sent)),
+        by_group=_largest(counts_of((cohort.fingerprint, count) for cohort, count in cohorts.items())),
+        by_tenant=_largest(counts_of((cohort.tenant_id or "", count) for cohort, count in cohorts.items())),
         by_topic=_largest(topics),
         held=dict(held),
         may_duplicate=may_duplicate,
         superseded=held[Hold.SUPERSEDED],
         blocked=held[Hold.BLOCKED],
         keys=len({record.chain for record in sent}),
-        largest_bytes=max((record.size_bytes for record in records), default=0),
+        largest_bytes=largest,
         oldest_at=min((record.captured_at for record in sent), default=None),
         cluster_id=targets.cluster_id,
         refusals=tuple(found.refusals),
@@ -274,110 +270,42 @@ def _summary(
     )
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What speaks against a plan, and what to know."""
-
-    refusals: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def refuse_cluster(self, sent: Iterable[Candidate], targets: Targets) -> None:
-        """Records of another cluster."""
-        clusters = Counter(record.cluster_id for record in sent)
-        for cluster_id, count in clusters.items():
-            if cluster_id is None:
-                self.warnings.append(f"{count:,} records do not say which cluster they were meant for")
-            elif targets.cluster_id is None:
-                self.warnings.append("this cluster does not say which one it is")
-            elif cluster_id != targets.cluster_id:
-                self.refusals.append(f"{count:,} records are of cluster {cluster_id}, this is {targets.cluster_id}")
-
-    def look_at_topics(self, used: Mapping[str, Target], options: ReplayOptions, dlq_topics: set[str]) -> None:
-        """Each topic that would be written to."""
-        for topic, target in used.items():
-            if topic in dlq_topics:
-                self.refusals.append(f"{topic} is a DLQ topic: a replay to it would loop")
-            if not target.exists:
-                self.refusals.append(f"topic {topic} does not exist, or may not be described")
-                continue
-            if target.can_write is False:
-                self.refusals.append(f"WRITE on topic {topic} is not granted")
-            if target.can_read is False and options.read_back:
-                self.refusals.append(
-                    f"READ on topic {topic} is not granted, so an outcome that a crash leaves open could not be found"
-                    " out (--no-read-back sends all the same)"
-                )
-            if target.compacted and not options.allow_compacted:
-                self.refusals.append(
-                    f"topic {topic} is compacted: copies may vanish before they are counted (--allow-compacted)"
-                )
-            if target.can_write is None:
-                self.warnings.append(f"topic {topic}: whether WRITE and READ are granted is not known")
-
-    def warn(
-        self, records: Sequence[Candidate], sent: Sequence[Candidate], targets: Targets, options: ReplayOptions
-    ) -> None:
-        """What an operator should know."""
-        if options.timestamps == "preserve":
-            self._warn_of_retention(sent, targets)
-        if options.order == "partition":
-            self.warnings.append("order by partition: when a record fails, later ones of its key may have landed")
-        if not options.read_back:
-            self.warnings.append("no read-back: after a crash, what was in flight stays unknown")
-        moved = sum(
-            record.orig_partition is not None
-            and record.topic is not None
-            and record.orig_partition >= targets.by_topic[record.topic].partitions > 0
-            for record in sent
-        )
-        if moved:
-            self.warnings.append(f"{moved:,} records name a partition that their topic does not have any more")
-            if options.original_partition:
-                self.refusals.append("the original partition of some records does not exist")
-        large = sum(record.hold is Hold.TOO_LARGE for record in records)
-        if large:
-            self.warnings.append(f"{large:,} records are larger than max.message.bytes of their topic")
-        perhaps = sum(_beyond_limit(record, targets.by_topic[record.topic or ""]) for record in sent)
-        if perhaps:
-            self.warnings.append(
-                f"{perhaps:,} records are larger than max.message.bytes before they are compressed; they may be refused"
-            )
-
-    def _warn_of_retention(self, sent: Iterable[Candidate], targets: Targets) -> None:
-        now = now_ms()
-        for topic, target in targets.by_topic.items():
-            retention = target.retention_ms
-            if retention is None or retention < 0:
-                continue
-            old = [r for r in sent if r.topic == topic and r.orig_timestamp and r.orig_timestamp < now - retention]
-            if old:
-                oldest = format_ms(min(record.orig_timestamp or now for record in old))
-                self.warnings.append(
-                    f"{len(old):,} records are older than the retention of {topic} ({retention / 3_600_000:.1f} h,"
-                    f" oldest {oldest}): the broker will acknowledge and then delete them"
-                )
-
-
 def _largest(counts: Counter[str]) -> dict[str, int]:
     return dict(counts.most_common(_MOST_SHOWN))
+
+
+_INSERT: Final = (
+    "INSERT INTO run_item (run_id, position, seq, rev, held) SELECT (SELECT id FROM run WHERE name = ?), key + ?,"
+    " value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)"
+)
+_INSERT_USUAL: Final = (
+    "INSERT INTO run_item (run_id, position, seq) SELECT (SELECT id FROM run WHERE name = ?), key + ?, value"
+    " FROM json_each(?)"
+)
 
 
 def _store(store: Store, made: Plan, options: ReplayOptions, records: Sequence[Candidate], words: str) -> None:
     """A part at a time, so that capture goes on in between; until the last part is in, the run counts as cancelled."""
     sha = hashlib.sha256()
     for start in range(0, len(records), _AT_ONCE):
-        items = json.dumps([(record.seq, record.rev, record.hold) for record in records[start : start + _AT_ONCE]])
+        part = records[start : start + _AT_ONCE]
+        usual = all(not record.rev and record.hold is None for record in part)
+        items = json.dumps([record.seq if usual else (record.seq, record.rev, record.hold) for record in part])
         sha.update(items.encode())
         digest = sha.digest() if start + _AT_ONCE >= len(records) else None
 
-        def work(conn: apsw.Connection, start: int = start, items: str = items, digest: bytes | None = digest) -> None:
+        insert = _INSERT_USUAL if usual else _INSERT
+
+        def work(
+            conn: apsw.Connection,
+            start: int = start,
+            insert: str = insert,
+            items: str = items,
+            digest: bytes | None = digest,
+        ) -> None:
             if not start:
                 _insert_run(conn, made, options, words)
-            conn.execute(
-                "INSERT INTO run_item (run_id, position, seq, rev, held) SELECT (SELECT id FROM run WHERE name = ?),"
-                " key + ?, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
-                (made.run_id, start, items),
-            )
+            conn.execute(insert, (made.run_id, start, items))
             if digest is not None:
                 _release(conn, made, digest, len(records))
 
