@@ -6,8 +6,9 @@ found" only where every range was read to its end and nothing could have vanishe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,26 @@ class Found:
         read: how many records were read.
     """
 
-    copies: dict[bytes, list[Place]] = field(default_factory=dict)
+    copies: dict[bytes, tuple[Place, ...]] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
     read: int = 0
+
+    def note(self, topic: str, messages: Sequence[Message], wanted: Collection[bytes]) -> None:
+        """Take in every copy of a wanted record. Hardly one is there twice: what is new is added without a loop."""
+        all_headers: Iterator[Any] = map(Message.headers, messages)
+        names: list[Any] = [
+            headers[-1][1] if headers and headers[-1][0] == ID_HEADER else id_of(headers) for headers in all_headers
+        ]
+        ours = [name in wanted for name in names]
+        if not all(ours):
+            messages, names = list(compress(messages, ours)), list(compress(names, ours))
+        places: list[Any] = list(zip(repeat(topic), map(Message.partition, messages), map(Message.offset, messages)))
+        fresh = dict(zip(names, zip(places, strict=True), strict=True))
+        if len(fresh) == len(names) and self.copies.keys().isdisjoint(fresh):
+            self.copies |= fresh
+        else:
+            for name, place in zip(names, places, strict=True):
+                self.copies[name] = (*self.copies.get(name, ()), place)
 
 
 def find(
@@ -106,9 +124,8 @@ def _read(
 ) -> None:
     reader = read_range(kafka, topic, ranges, stop=stop)
     try:
-        for partition, offset, name in copies_in(reader):
-            if name in wanted:
-                found.copies.setdefault(name, []).append((topic, partition, offset))
+        for messages in reader:
+            found.note(topic, messages, wanted)
     except AtomError as error:
         found.doubts.append(Doubt(f"{topic}: {error.what}", passing=isinstance(error, UnreachableError)))
     deletes_only = targets.by_topic[topic].cleanup_policy == "delete"
@@ -122,21 +139,6 @@ def _read(
         elif account.missing and not deletes_only:
             what = f"{where}: {account.missing} offsets of {account.low} to {account.high} hold no record"
             found.doubts.append(Doubt(what))
-
-
-def copies_in(reader: Iterable[list[Any]]) -> Iterator[tuple[int, int, bytes]]:
-    """(partition, offset, record id) of every replayed record that a range reader yields."""
-    header = ID_HEADER
-    for messages in reader:
-        all_headers: Iterator[Any] = map(Message.headers, messages)
-        for message, headers in zip(messages, all_headers, strict=True):
-            if not headers:
-                continue
-            name, value = headers[-1]
-            if name != header:
-                value = id_of(headers)
-            if value is not None:
-                yield message.partition(), message.offset(), value
 
 
 def _doubt(target: Target, topic_id: str | None) -> str | None:
