@@ -99,11 +99,12 @@ def _read_back(bootstrap: str) -> Result:
         if n % 1_000 == 0:
             producer.poll(0)
     producer.flush(60)
+    expected = frozenset(wanted)
     begun = perf_counter()
-    found = find(_settings(bootstrap, Path()).kafka, {topic: {}}, {}, frozenset(wanted))
+    found = find(_settings(bootstrap, Path()).kafka, {topic: {}}, {}, expected)
     rate = found.read / (perf_counter() - begun)
-    if len(found.copies) != _READ_BACK or found.doubts:
-        raise AssertionError((len(found.copies), found.doubts))
+    if len(found.places) != _READ_BACK or found.doubts:
+        raise AssertionError((len(found.places), found.doubts))
     return Result("read back and match", rate, "records/s", None, None, ">= 300,000 records/s", rate >= 300_000)
 
 

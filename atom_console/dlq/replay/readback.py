@@ -6,6 +6,7 @@ found" only where every range was read to its end and nothing could have vanishe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, repeat
@@ -41,12 +42,14 @@ class Found:
     """What a read-back saw.
 
     Attributes:
-        copies: record id (text, as bytes) → where its copies are.
+        places: record id (text, as bytes) → where its first copy is.
+        more: record id → how many further copies there are.
         doubts: empty where "not found" may be believed.
         read: how many records were read.
     """
 
-    copies: dict[bytes, tuple[Place, ...]] = field(default_factory=dict)
+    places: dict[bytes, Place] = field(default_factory=dict)
+    more: Counter[bytes] = field(default_factory=Counter)
     doubts: list[Doubt] = field(default_factory=list)
     read: int = 0
 
@@ -60,12 +63,13 @@ class Found:
         if not all(ours):
             messages, names = list(compress(messages, ours)), list(compress(names, ours))
         places: list[Any] = list(zip(repeat(topic), map(Message.partition, messages), map(Message.offset, messages)))
-        fresh = dict(zip(names, zip(places, strict=True), strict=True))
-        if len(fresh) == len(names) and self.copies.keys().isdisjoint(fresh):
-            self.copies |= fresh
+        fresh = dict(zip(names, places, strict=True))
+        if len(fresh) == len(names) and self.places.keys().isdisjoint(fresh):
+            self.places |= fresh
         else:
             for name, place in zip(names, places, strict=True):
-                self.copies[name] = (*self.copies.get(name, ()), place)
+                if self.places.setdefault(name, place) is not place:
+                    self.more[name] += 1
 
 
 def find(

@@ -80,7 +80,7 @@ def recover(
     report.read = found.read
     doubts = found.doubts + look.living_senders()
     absent: set[int] = set()
-    missing = any(name not in found.copies for name, _ in records.values())
+    missing = any(name not in found.places for name, _ in records.values())
     level = logs_are_level(kafka, look.lows) if missing else True
     if level is None:
         doubts.append(Doubt(_HIDDEN, passing=can_connect(kafka)))
@@ -88,10 +88,10 @@ def recover(
     if missing and not doubts and wait_s == 0:
         second = look.once(options)
         report.read += second.read
-        found.copies.update(second.copies)
+        found.places.update(second.places)
         doubts += second.doubts
         if not doubts:
-            absent = {seq for seq, (name, _) in records.items() if name not in found.copies}
+            absent = {seq for seq, (name, _) in records.items() if name not in found.places}
     look.write(found, absent, report)
     report.doubts = [doubt.what for doubt in doubts]
     if not all(doubt.passing for doubt in doubts):
@@ -175,9 +175,9 @@ class _Look:
                 continue
             name, state = self._records[seq]
             was_unknown = state == State.UNKNOWN
-            copies = found.copies.get(name)
-            if copies:
-                arrived.append((seq, copies[0][1], copies[0][2]))
+            place = found.places.get(name)
+            if place is not None:
+                arrived.append((seq, *place[1:]))
                 decided += was_unknown
             elif seq in absent:
                 (gone if was_unknown else unsent).append(seq)

@@ -67,13 +67,12 @@ def verify(
         BrokerUnreachableError: no broker answered.
     """
     found = find(kafka, lows, topic_ids, expected, stop=stop)
-    lost = [name.decode() for name, copies in expected.items() if copies and name not in found.copies]
-    extra = {name: len(places) - max(1, expected[name]) for name, places in found.copies.items()}
-    doubled = [name.decode() for name, count in extra.items() if count > 0]
+    lost = [name.decode() for name, copies in expected.items() if copies and name not in found.places]
+    doubled = [name.decode() for name in found.more]
     return Verdict(
         counted=sum(expected.values()),
         lost=len(lost),
-        duplicates=sum(count for count in extra.values() if count > 0),
+        duplicates=found.more.total(),
         doubts=tuple(doubt.what for doubt in found.doubts),
         lost_ids=tuple(lost[:10]),
         duplicate_ids=tuple(doubled[:10]),
