@@ -42,7 +42,7 @@ def run() -> Iterator[Result]:
         room = Path(running.enter_context(tempfile.TemporaryDirectory()))
         kafka = KafkaSettings(bootstrap_servers=servers)
         yield from _measured("ingest, SmallRye, 0.5 KB a record", kafka, room, _smallrye, _RECORDS)
-        yield from _measured("ingest, Connect with a 2 KB stack", kafka, room, _connect, _RECORDS // 4)
+        yield from _measured("ingest, Connect with a 2 KB stack", kafka, room, _connect, _RECORDS)
 
 
 def _servers(running: ExitStack) -> str | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+from confluent_kafka import Message
+
 from atom_console.dlq.adapters import Context, Letter, Reading
 from atom_console.dlq.adapters.records import parent_of
 from atom_console.dlq.adapters.templates import Decoder
@@ -24,8 +26,6 @@ from atom_console.kafka.read_back import read_range
 from atom_console.times import format_ms
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from atom_console.config import KafkaSettings
     from atom_console.dlq.record import NewRecord
     from atom_console.dlq.store import Store
@@ -196,7 +196,7 @@ class _Topic:
         self, committer: ThreadPoolExecutor, before: Future[int] | None, batch: list[Message]
     ) -> Future[int]:
         """Decode this batch while the one before is committed, then give it to the committer."""
-        letters = [_letter(message) for message in batch]
+        letters = _letters(batch)
         now = time.time_ns() // 1_000_000
         records = self._decoder.records(letters, now_ms=now, improve=self._improve, loops=self._loops)
         if self._retention_ms is not None:
@@ -232,15 +232,18 @@ class _Topic:
             place.warnings += (f"on {self._topic} it {when}: retention counts from the record's own timestamp",)
 
 
-def _letter(message: Any) -> Letter:
-    """A consumed message; its own type hints allow for text and None that never come."""
-    kind, timestamp = message.timestamp()
-    return Letter(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        timestamp if kind else None,
-        message.key(),
-        message.value(),
-        tuple(message.headers() or ()),
+def _letters(messages: Sequence[Message]) -> list[Letter]:
+    """Consumed messages by column; their own type hints allow for text and None that never come."""
+    all_headers: Any = map(Message.headers, messages)
+    times: Any = map(Message.timestamp, messages)
+    columns: Any = zip(
+        map(Message.topic, messages),
+        map(Message.partition, messages),
+        map(Message.offset, messages),
+        [at if kind else None for kind, at in times],
+        map(Message.key, messages),
+        map(Message.value, messages),
+        [tuple(headers or ()) for headers in all_headers],
+        strict=True,
     )
+    return list(map(Letter._make, columns))
